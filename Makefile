@@ -1,0 +1,73 @@
+# Gannet: `make run` starts a node, `make test` runs every test.
+# Both bring what they need; see scripts/deps.sh.
+
+SHELL := /bin/bash
+GO ?= go
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+CHECK = scripts/test.sh
+
+.PHONY: help
+help: ## this text
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/gannet and bin/gannet-dataplane
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gannet ./cmd/gannet-dataplane
+
+.PHONY: run
+run: build ## one node with embedded etcd on loopback (ARGS='--help' for its flags)
+	bin/gannet dev $(ARGS)
+
+.PHONY: test
+test: test-deps build ## all tests; as root also those that need the kernel
+	$(CHECK) ./...
+
+.PHONY: test-deps
+test-deps:
+	@scripts/deps.sh test
+
+.PHONY: test-race
+test-race: ## the tests again under the race detector (needs gcc)
+	@scripts/deps.sh race
+	CGO_ENABLED=1 $(CHECK) -race $(RACE_PACKAGES)
+
+RACE_PACKAGES = ./board/... ./client/... ./config/... ./control/... ./dataplane/ ./dataplane/porttest/... ./loadgen/ ./ring/... ./shard/... ./wire/...
+
+.PHONY: test-asan
+test-asan: ## the memory tests with poisoned slots under AddressSanitizer (needs gcc)
+	@scripts/deps.sh race
+	CGO_ENABLED=1 $(CHECK) -asan -short ./alloc/... ./shard/
+
+.PHONY: lint
+lint: ## go vet, staticcheck, gofumpt
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@test -z "$$($(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _bpfel.go) | tee /dev/stderr)" || { echo "run: go tool gofumpt -w ."; exit 1; }
+
+.PHONY: generate
+generate: ## regenerate the eBPF objects with the pinned compiler (clang-14)
+	@scripts/deps.sh generate
+	$(GO) generate ./bpf
+
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each
+	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+TRACE ?=
+DATAPATH ?= xdp
+.PHONY: demo-xdp
+demo-xdp: build ## replay a trace over veth: TRACE=… ARGS='--format …' DATAPATH=xdp|udp
+	$(GO) run ./test/demo -trace '$(TRACE)' -datapath $(DATAPATH) -out out/demo-xdp.json -- $(ARGS)
+
+.PHONY: check-node
+check-node: build ## measure one node: out/node.json (FULL=1 for full counts, ONLY=id for one row)
+	@scripts/deps.sh check
+	FULL=$(FULL) ONLY=$(ONLY) $(GO) run ./test/checknode -out out/node.json
+
+.PHONY: clean
+clean: ## remove what was built and measured
+	rm -rf bin out

@@ -1,0 +1,28 @@
+// What the stages tell one another about the packet at hand.
+#pragma once
+
+#include "kernel.h"
+#include "reason.h"
+
+// Who sent it. The family comes first, so that no IPv6 prefix covers IPv4.
+struct source {
+	__u32 family;     // 4 or 6
+	__u32 address[4]; // as on the wire; IPv4: the first word, the rest 0
+};
+
+struct packet {
+	void *data;
+	void *end;         // end of the first buffer, which is all we can read
+	__u64 whole_bytes; // all buffers together
+
+	__u64 now_nanos;   // CLOCK_BOOTTIME, read once, at the end of guard
+	__u32 queue;       // rx queue
+
+	__u32 l3_offset;
+	__u32 l4_offset;
+	__u32 l4_bytes;    // what IP says lies behind its header
+	struct source source;
+};
+
+// Whether bytes from offset on can be read. The verifier learns it, too.
+#define READABLE(p, pointer, size) ((void *)(pointer) + (size) <= (p)->end)

@@ -1,0 +1,154 @@
+package client
+
+import (
+	"fmt"
+	"time"
+)
+
+// Defaults of the options; each option's comment says when to change it.
+const (
+	DefaultTimeout     = time.Second
+	DefaultSourcePorts = 4
+	DefaultMinRTO      = time.Millisecond
+	DefaultMaxRTO      = 100 * time.Millisecond
+	// DefaultMaxPayload fits 1500-byte Ethernet frames: 1500 − 20 − 8.
+	DefaultMaxPayload = 1472
+)
+
+// settings are the options after they were applied.
+type settings struct {
+	timeout         time.Duration
+	sourcePorts     int
+	minRTO, maxRTO  time.Duration
+	maxPayloadBytes int
+}
+
+// Option changes one setting of Open.
+type Option func(*settings) error
+
+// WithTimeout bounds every call whose context has no earlier deadline. Make it
+// longer than a node's restart (about a second) to ride over one.
+func WithTimeout(d time.Duration) Option {
+	return func(s *settings) error {
+		if d <= 0 {
+			return fmt.Errorf("%w: timeout %v: give a positive duration", ErrBadRequest, d)
+		}
+		s.timeout = d
+		return nil
+	}
+}
+
+// WithSourcePorts sets how many sockets the client keeps to each shard. More
+// find the right receive queue sooner where the NIC spreads by port, and spread
+// the reading of replies over more goroutines.
+func WithSourcePorts(n int) Option {
+	return func(s *settings) error {
+		if n < 1 || n > 64 {
+			return fmt.Errorf("%w: %d source ports: give 1 to 64", ErrBadRequest, n)
+		}
+		s.sourcePorts = n
+		return nil
+	}
+}
+
+// WithRetransmit sets the shortest and longest time to wait for an answer
+// before asking again. Between them the time follows the measured round trips:
+// smoothed mean plus four mean deviations, doubled after each silence.
+func WithRetransmit(shortest, longest time.Duration) Option {
+	return func(s *settings) error {
+		if shortest < 10*time.Microsecond || longest < shortest {
+			return fmt.Errorf("%w: retransmit between %v and %v: give at least 10µs, and longest ≥ shortest", ErrBadRequest, shortest, longest)
+		}
+		s.minRTO, s.maxRTO = shortest, longest
+		return nil
+	}
+}
+
+// WithMaxPayload sets the longest UDP payload in bytes to send and to accept.
+// Raise it above DefaultMaxPayload only where the whole path takes jumbo frames.
+func WithMaxPayload(bytes int) Option {
+	return func(s *settings) error {
+		if bytes < 1232 || bytes > 65507 {
+			return fmt.Errorf("%w: payload of %d bytes: give 1232 to 65507", ErrBadRequest, bytes)
+		}
+		s.maxPayloadBytes = bytes
+		return nil
+	}
+}
+
+func newSettings(opts []Option) (settings, error) {
+	s := settings{
+		timeout: DefaultTimeout, sourcePorts: DefaultSourcePorts,
+		minRTO: DefaultMinRTO, maxRTO: DefaultMaxRTO, maxPayloadBytes: DefaultMaxPayload,
+	}
+	for _, opt := range opts {
+		if err := opt(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// getOptions are the choices of one read.
+type getOptions struct {
+	minVersion   Version
+	lease        bool
+	metadataOnly bool
+}
+
+// GetOption changes one read.
+type GetOption func(*getOptions)
+
+// AtLeast refuses an item older than v with ErrBehind: pass the version that an
+// earlier call returned to never see time run backwards.
+func AtLeast(v Version) GetOption { return func(o *getOptions) { o.minVersion = v } }
+
+// TakeLease asks for the right to load the key if it misses or is stale. The
+// one reader that gets it finds it in Item.Lease beside ErrMiss (or beside the
+// stale value); the others get ErrLeaseWait (or the stale value without lease).
+func TakeLease() GetOption { return func(o *getOptions) { o.lease = true } }
+
+// MetadataOnly leaves the value out of the answer.
+func MetadataOnly() GetOption { return func(o *getOptions) { o.metadataOnly = true } }
+
+// writeOptions are the choices of one write.
+type writeOptions struct {
+	ttl, softTTL time.Duration
+	lease        Lease
+}
+
+// WriteOption changes one write.
+type WriteOption func(*writeOptions)
+
+// WithTTL lets the item expire. It is rounded up to whole seconds; zero means
+// that the item does not expire, and MaxTTL is the longest.
+func WithTTL(d time.Duration) WriteOption { return func(o *writeOptions) { o.ttl = d } }
+
+// WithSoftTTL marks the item stale after d, before WithTTL removes it: readers
+// still get it, and one of them gets the lease to refresh it.
+func WithSoftTTL(d time.Duration) WriteOption { return func(o *writeOptions) { o.softTTL = d } }
+
+// WithLease hands back the lease a Get brought. Only Put, Add and Replace use it.
+func WithLease(l Lease) WriteOption { return func(o *writeOptions) { o.lease = l } }
+
+// seconds rounds a TTL up to the wire's unit.
+func seconds(d time.Duration) (uint32, error) {
+	if d < 0 || d > MaxTTL {
+		return 0, fmt.Errorf("%w: TTL %v: give 0 (none) to %v", ErrBadRequest, d, MaxTTL)
+	}
+	return uint32((d + time.Second - 1) / time.Second), nil
+}
+
+// wireTTLs checks and converts both TTLs of a write.
+func (o *writeOptions) wireTTLs() (ttlSeconds, softSeconds uint32, err error) {
+	if ttlSeconds, err = seconds(o.ttl); err != nil {
+		return 0, 0, err
+	}
+	if softSeconds, err = seconds(o.softTTL); err != nil {
+		return 0, 0, err
+	}
+	if ttlSeconds != 0 && softSeconds >= ttlSeconds {
+		return 0, 0, fmt.Errorf("%w: soft TTL %v with TTL %v: the soft one must be shorter by a second or more", ErrBadRequest, o.softTTL, o.ttl)
+	}
+	return ttlSeconds, softSeconds, nil
+}

@@ -1,0 +1,274 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gannet/wire"
+)
+
+// The window of an upload: how many parts may be on their way. It halves when
+// parts are lost and grows by one with each that is taken.
+const (
+	uploadWindowFirst = 16
+	uploadWindowLeast = 2
+	uploadWindowMost  = 64
+)
+
+// upload sends a value that does not fit a datagram, in parts. Each part has its
+// own request id, so that its answer says which part was taken; the transfer id
+// tells the node that they belong together. The node answers PARTIAL until it
+// has all, and then with the outcome.
+type upload struct {
+	node *node
+	ask  wire.Op // of the whole
+	hash uint64
+	// partBytes is a multiple of the unit: every part but the last has it.
+	partBytes int
+	shard     int
+	wake      chan struct{}
+	datagram  []byte
+	repeated  bool // the whole was sent again: an earlier one may have counted
+
+	mu          sync.Mutex
+	first       uint64 // request id of part 0; part i has first+i
+	parts       []uploadPart
+	taken       int
+	window      int
+	over        bool
+	answer      wire.ReplyOp
+	replyNanos  int64 // of the last part that was taken
+	unavailable bool
+}
+
+// uploadPart is the state of one part.
+type uploadPart struct {
+	sentNanos int64 // 0 = to be sent
+	sends     int
+	taken     bool
+}
+
+// upload stores a long value.
+func (c *Client) upload(ctx context.Context, call *call, deadlineNanos int64) (wire.ReplyOp, error) {
+	ask := call.ops[0].ask
+	ask.Flags |= wire.OpSegment
+	ask.TotalBytes = uint32(len(ask.Value))
+	overhead := ask
+	overhead.Value = nil
+	room := c.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()
+	u := &upload{
+		node: c.node, ask: ask, hash: call.hash, shard: call.shard,
+		partBytes: room / unitBytes * unitBytes, wake: make(chan struct{}, 1),
+	}
+	return u.run(ctx, call.timer, deadlineNanos)
+}
+
+// run sends the parts until the node has the whole.
+func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64) (answer wire.ReplyOp, err error) {
+	u.begin()
+	defer u.leave()
+	defer timer.Stop()
+	for silences := 0; ; {
+		now := u.node.client.nowNanos()
+		if now >= deadlineNanos {
+			return answer, u.timedOut(nil)
+		}
+		rto := int64(u.node.rtt.timeout(silences))
+		lost, next, err := u.pump(now, rto, deadlineNanos)
+		if err != nil {
+			return answer, err
+		}
+		if lost {
+			silences++
+		} else {
+			silences = 0
+		}
+		timer.Reset(time.Duration(min(next, deadlineNanos) - now))
+		select {
+		case <-u.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+			return answer, u.timedOut(ctx.Err())
+		case <-u.node.client.closing:
+			return answer, ErrClosed
+		}
+		if over, answer, err := u.outcome(); over {
+			return answer, err
+		}
+	}
+}
+
+// begin cuts the value into parts and enters them into the pending table.
+func (u *upload) begin() {
+	n := (len(u.ask.Value) + u.partBytes - 1) / u.partBytes
+	u.mu.Lock()
+	u.first = u.node.client.nextIDs(n)
+	u.ask.Transfer = u.first | 1
+	u.parts = make([]uploadPart, n)
+	u.taken, u.window = 0, uploadWindowFirst
+	u.mu.Unlock()
+	for i := range n {
+		u.node.pending.add(u.first+uint64(i), u)
+	}
+}
+
+// leave takes all parts out of the table.
+func (u *upload) leave() {
+	for i := range u.parts {
+		u.node.pending.remove(u.first + uint64(i))
+	}
+}
+
+// pump sends what the window allows: parts not sent yet and parts whose answer
+// is overdue. It returns whether any was overdue, and when to look again.
+func (u *upload) pump(nowNanos, rto, deadlineNanos int64) (lost bool, nextNanos int64, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.taken == len(u.parts) {
+		return u.finale(nowNanos, rto)
+	}
+	lost = u.expire(nowNanos, rto)
+	nextNanos = nowNanos + rto
+	flying := 0
+	for i := range u.parts {
+		p := &u.parts[i]
+		if p.taken {
+			continue
+		}
+		if flying++; flying > u.window {
+			break
+		}
+		if p.sentNanos != 0 {
+			nextNanos = min(nextNanos, p.sentNanos+rto)
+			continue
+		}
+		if err := u.send(i, nowNanos, deadlineNanos); err != nil {
+			return lost, 0, err
+		}
+	}
+	return lost, nextNanos, nil
+}
+
+// expire marks overdue parts to be sent again.
+func (u *upload) expire(nowNanos, rto int64) (lost bool) {
+	for i := range u.parts {
+		p := &u.parts[i]
+		if !p.taken && p.sentNanos != 0 && max(p.sentNanos, u.replyNanos)+rto <= nowNanos {
+			p.sentNanos = 0
+			lost = true
+			u.node.client.counters.resent.Add(1)
+		}
+	}
+	if lost {
+		u.window = max(u.window/2, uploadWindowLeast)
+	}
+	return lost
+}
+
+// finale: the node has taken every part, but the answer that it has the whole
+// was lost. After a silence the whole is sent anew.
+func (u *upload) finale(nowNanos, rto int64) (lost bool, nextNanos int64, err error) {
+	if at := u.replyNanos + rto; nowNanos < at {
+		return false, at, nil
+	}
+	u.mu.Unlock()
+	u.leave()
+	u.begin()
+	u.mu.Lock()
+	u.repeated = true
+	return true, nowNanos, nil
+}
+
+// send sends one part. The caller holds mu.
+func (u *upload) send(i int, nowNanos, deadlineNanos int64) error {
+	k, err := u.node.socket(u.shard)
+	if err != nil {
+		return err
+	}
+	header := u.node.header(u.shard, u.hash, k.cookie.Load(), nowNanos, deadlineNanos)
+	header.RequestID = u.first + uint64(i)
+	part := u.ask
+	from := i * u.partBytes
+	part.OffsetBytes = uint32(from)
+	part.Value = u.ask.Value[from:min(from+u.partBytes, len(u.ask.Value))]
+	u.datagram = wire.AppendRequest(u.datagram[:0], &header)
+	u.datagram = wire.AppendOp(u.datagram, 0, &part)
+	u.parts[i].sentNanos = nowNanos
+	u.parts[i].sends++
+	k.send(u.datagram)
+	return nil
+}
+
+// receive takes in the answer to a part. It runs on a reader's goroutine.
+func (u *upload) receive(reply *wire.Reply, from *conn, nowNanos int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	i := reply.RequestID - u.first
+	ops := reply.Ops()
+	var answer wire.ReplyOp
+	if i >= uint64(len(u.parts)) || u.over || !ops.Next(&answer) {
+		from.client.counters.late.Add(1)
+		return
+	}
+	u.take(&u.parts[i], &answer, from, nowNanos)
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take files the answer to a part.
+func (u *upload) take(p *uploadPart, answer *wire.ReplyOp, from *conn, nowNanos int64) {
+	switch answer.Status {
+	case wire.StatusCookieRequired:
+		if from.cookie.Swap(answer.Token) != answer.Token || p.sends < promptTries {
+			p.sentNanos = 0
+		}
+	case wire.StatusUnavailable, wire.StatusBusyUploads:
+		u.unavailable = true // ask again after the timeout
+	case wire.StatusPartial:
+		u.unavailable = false
+		if p.taken {
+			return
+		}
+		if p.sends == 1 {
+			u.node.rtt.observe(time.Duration(nowNanos - p.sentNanos))
+		}
+		p.taken = true
+		u.taken++
+		u.replyNanos = nowNanos
+		u.window = min(u.window+1, uploadWindowMost)
+	default:
+		u.over = true
+		u.answer = *answer
+		u.answer.Value = nil
+	}
+}
+
+// outcome reads whether the node has answered for the whole, and what.
+func (u *upload) outcome() (over bool, answer wire.ReplyOp, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.over {
+		return false, answer, nil
+	}
+	op := operation{answer: u.answer}
+	err = op.err()
+	if u.repeated && u.ask.Code != wire.Put && err != nil {
+		// The first whole may have counted, and be why this one was refused.
+		err = ErrOutcomeUnknown
+	}
+	return true, u.answer, err
+}
+
+// timedOut says why the upload ends without an answer.
+func (u *upload) timedOut(ctxErr error) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	e := &timeoutError{reason: ErrTimeout, ctxErr: ctxErr, outcomeUnknown: true}
+	if u.unavailable || u.node.refusedSince(u.parts[0].sentNanos) {
+		e.reason = ErrUnavailable
+	}
+	return e
+}

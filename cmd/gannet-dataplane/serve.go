@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"gannet/alloc"
+	"gannet/board"
+	"gannet/dataplane"
+	"gannet/dataplane/port"
+	"gannet/security"
+)
+
+const (
+	// cookiePeriod is how long a cookie is given out; it is good for as long again.
+	cookiePeriod = time.Hour
+	slowInterval = time.Second
+	// gcPercent lets the small heap grow before it is collected: once serving, the
+	// process allocates a few KB a second.
+	gcPercent = 800
+)
+
+// makeLoops puts ports and shards together.
+func (n *node) makeLoops() error {
+	cookies := security.NewCookies(n.secret, cookiePeriod.Nanoseconds())
+	exchange := dataplane.NewExchange(len(n.cpus))
+	n.rings = dataplane.NewRings(n.board, func(err error) { n.log.Error("cannot follow the ring; keeping the one before", "error", err) })
+	for i := range n.cpus {
+		var stamp func(int64)
+		if steer := n.datapath.steer; steer != nil {
+			stamp = func(nowNanos int64) { steer.Stamp(i, nowNanos) }
+		}
+		loop, err := dataplane.New(dataplane.Config{
+			Shard: i, Shards: len(n.cpus), Port: n.datapath.ports[i], Store: n.stores[i].shard, Log: n.stores[i].log, Board: n.board,
+			Cookies: cookies, Rings: n.rings, Exchange: exchange, NodeID: n.cfg.NodeID, BootID: n.bootID(),
+			BasePort: n.cfg.DataPort, MaxValueBytes: int(n.cfg.MaxValue), Policy: n.cfg.Policy, MemoryBytes: n.stores[i].bytes,
+			SpinNanos: n.cfg.Spin.Nanoseconds(), HeartbeatNanos: n.cfg.Heartbeat.Nanoseconds(), Stamp: stamp,
+			Clock: bootClock(),
+		})
+		if err != nil {
+			return err
+		}
+		n.stores[i].shard = nil // the loop's now
+		n.loops = append(n.loops, loop)
+	}
+	return nil
+}
+
+// bootClock returns a reader of CLOCK_BOOTTIME that makes a system call only once
+// a second; in between it adds up the monotonic clock, which needs none. The two
+// differ by the time the machine was suspended.
+func bootClock() func() int64 {
+	base := time.Now()
+	boot := port.BootNanos()
+	return func() int64 {
+		since := time.Since(base)
+		if since >= time.Second {
+			base, since = time.Now(), 0
+			boot = port.BootNanos()
+		}
+		return boot + int64(since)
+	}
+}
+
+// serve runs the loops until the context ends, or one of them fails.
+func (n *node) serve(ctx context.Context, beganNanos int64) error {
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(n.loops)+2))
+	if err := dropPrivileges(); err != nil {
+		n.log.Warn("keeping privileges that are not needed any more", "error", err)
+	}
+	debug.SetGCPercent(gcPercent)
+	debug.FreeOSMemory()
+
+	var stop dataplane.Stop
+	failed := make(chan error, len(n.loops))
+	var running sync.WaitGroup
+	for i, loop := range n.loops {
+		running.Go(func() {
+			if err := loop.Run(&stop, n.cpus[i], bootClock()); err != nil {
+				failed <- err
+			}
+		})
+	}
+	if err := n.announce(beganNanos); err != nil {
+		n.log.Error("cannot say on the board what is served", "error", err)
+	}
+	err := n.housekeep(ctx, failed)
+	n.drain(&stop, &running)
+	return err
+}
+
+// announce says on the board, and to systemd, that the node serves.
+func (n *node) announce(beganNanos int64) error {
+	info := board.NodeInfo{
+		NodeID: n.cfg.NodeID, BootID: kernelBootID(), ConfigHash: n.cfg.Hash(), Listen: n.cfg.Listen.String(),
+		BasePort: n.cfg.DataPort, Policy: n.cfg.Policy, MaxValue: int(n.cfg.MaxValue), Version: version,
+	}
+	for i := range n.loops {
+		info.Shards = append(info.Shards, board.ShardInfo{
+			Rung: n.datapath.rung.String(), WhyNot: n.datapath.whyNot, Interface: n.interfaceName(), Queue: i, CPU: n.cpus[i],
+			Port: n.cfg.DataPort + uint16(i), Recovery: describe(&n.stores[i].recovery), Memory: n.stores[i].bytes,
+		})
+	}
+	err := n.board.Node().SetInfo(info)
+	n.board.Node().SetPhase(board.PhaseServing)
+	n.log.Info("serving", "listen", n.cfg.Listen, "port", n.cfg.DataPort, "shards", len(n.loops),
+		"after", time.Duration(port.BootNanos()-beganNanos))
+	_, notifyErr := daemon.SdNotify(false, daemon.SdNotifyReady)
+	return errors.Join(err, notifyErr)
+}
+
+func (n *node) interfaceName() string {
+	if n.datapath.rung == port.RungUDP {
+		return ""
+	}
+	return n.cfg.Interface
+}
+
+// housekeep does what the shards' threads must not: whatever allocates or takes
+// its time. It returns when the node has to end.
+func (n *node) housekeep(ctx context.Context, failed <-chan error) error {
+	done := make(chan struct{})
+	defer close(done)
+	go n.rings.Follow(done)
+	slow := time.NewTicker(slowInterval)
+	defer slow.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-slow.C:
+			n.publishMemory()
+			n.publishVerdicts()
+		}
+	}
+}
+
+// publishMemory puts the process's memory by purpose on the board.
+func (n *node) publishMemory() {
+	var lines []board.Purpose
+	var used int64
+	for _, row := range alloc.Usage() {
+		lines = append(lines, board.Purpose{Name: row.Purpose.String(), Bytes: uint64(row.Bytes)})
+		used += row.Bytes
+	}
+	account := n.board.ProcessMemory()
+	account.SetTotals(int64(n.cfg.Memory), used)
+	account.SetPurposes(lines, nil)
+}
+
+// drain lets the loops answer what they have, and waits for them.
+func (n *node) drain(stop *dataplane.Stop, running *sync.WaitGroup) {
+	n.board.Node().SetPhase(board.PhaseDraining)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	stop.Set()
+	for _, p := range n.datapath.ports {
+		p.Wake()
+	}
+	running.Wait()
+}
+
+// close closes what is open: ports before memory, the board last.
+func (n *node) close() error {
+	var errs []error
+	for _, loop := range n.loops {
+		errs = append(errs, loop.Close())
+	}
+	if n.datapath != nil {
+		for _, p := range n.datapath.ports[len(n.loops):] {
+			errs = append(errs, p.Close())
+		}
+		if n.datapath.steer != nil {
+			errs = append(errs, n.datapath.steer.Close())
+		}
+	}
+	for i := range n.stores {
+		if s := n.stores[i].shard; s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	if n.board != nil {
+		n.board.Node().SetPhase(board.PhaseStopped)
+		errs = append(errs, n.board.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close()) // which unlocks it
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("end the data plane: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// etcdStartLongest is how long an embedded server may take to elect itself.
+const etcdStartLongest = 30 * time.Second
+
+// Etcd is an etcd server inside this process, for one node on its own.
+type Etcd struct {
+	server *embed.Etcd
+	log    *etcdLog
+	// ClientURL is where it listens; a port 0 asked for has become a real one.
+	ClientURL string
+}
+
+// StartEtcd starts a single-member server and waits until it serves.
+func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, log *slog.Logger) (*Etcd, error) {
+	cfg, err := etcdConfig(name, dir, clientURL, peerURL)
+	if err != nil {
+		return nil, err
+	}
+	core := &etcdLog{log: log.With("from", "etcd"), closing: &atomic.Bool{}}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(core))
+	server, err := embed.StartEtcd(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded etcd (clients %s, peers %s, data in %s): %w", clientURL, peerURL, dir, err)
+	}
+	e := &Etcd{server: server, log: core, ClientURL: "http://" + server.Clients[0].Addr().String()}
+	select {
+	case <-server.Server.ReadyNotify():
+		return e, nil
+	case err := <-server.Err():
+		e.Close()
+		return nil, fmt.Errorf("embedded etcd: %w", err)
+	case <-ctx.Done():
+		e.Close()
+		return nil, context.Cause(ctx)
+	case <-time.After(etcdStartLongest):
+		e.Close()
+		return nil, fmt.Errorf("the embedded etcd was not ready within %s; look at the disk behind %s, or delete that directory if its data is damaged", etcdStartLongest, dir)
+	}
+}
+
+func etcdConfig(name, dir, clientURL, peerURL string) (*embed.Config, error) {
+	client, err := listenURL("etcd-client-url", clientURL)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := listenURL("etcd-peer-url", peerURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg := embed.NewConfig()
+	cfg.Name, cfg.Dir = name, dir
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	cfg.InitialCluster = cfg.InitialClusterFromName(name)
+	// Alone there is no one to wait for: elect fast. A tick costs idle time.
+	cfg.TickMs, cfg.ElectionMs = 50, 250
+	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "1000"
+	cfg.EnableGRPCGateway = false
+	return cfg, nil
+}
+
+func listenURL(key, text string) (url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return url.URL{}, fmt.Errorf("%s: %w; write http://HOST:PORT", key, err)
+	}
+	if u.Port() != "0" {
+		return *u, nil
+	}
+	// etcd keeps its peer URL on disk and compares it: it needs the number.
+	listener, err := net.Listen("tcp", u.Host)
+	if err != nil {
+		return url.URL{}, fmt.Errorf("%s: find a free port: %w", key, err)
+	}
+	u.Host = listener.Addr().String()
+	return *u, listener.Close()
+}
+
+// Close stops the server.
+func (e *Etcd) Close() {
+	e.log.closing.Store(true)
+	e.server.Close()
+}
+
+// Failed delivers an error that ended the server.
+func (e *Etcd) Failed() <-chan error { return e.server.Err() }
+
+// etcdLog lets etcd's errors through to our log. Its warnings are the daily life of
+// a consensus protocol, and when it is closed it calls its closed sockets errors; at
+// debug level everything is shown.
+type etcdLog struct {
+	log     *slog.Logger
+	closing *atomic.Bool
+	fields  []zapcore.Field
+}
+
+func (l *etcdLog) Enabled(level zapcore.Level) bool {
+	return level >= zapcore.ErrorLevel && !l.closing.Load() || l.log.Enabled(context.Background(), slog.LevelDebug)
+}
+
+func (l *etcdLog) With(fields []zapcore.Field) zapcore.Core {
+	return &etcdLog{log: l.log, closing: l.closing, fields: append(l.fields[:len(l.fields):len(l.fields)], fields...)}
+}
+
+func (l *etcdLog) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if l.Enabled(entry.Level) {
+		return checked.AddCore(entry, l)
+	}
+	return checked
+}
+
+func (l *etcdLog) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	encoder := zapcore.NewMapObjectEncoder()
+	for _, f := range append(l.fields[:len(l.fields):len(l.fields)], fields...) {
+		f.AddTo(encoder)
+	}
+	args := make([]any, 0, 2*len(encoder.Fields))
+	for k, v := range encoder.Fields {
+		args = append(args, k, v)
+	}
+	level := slog.LevelDebug
+	if entry.Level >= zapcore.ErrorLevel && !l.closing.Load() {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, entry.Message, args...)
+	return nil
+}
+
+func (l *etcdLog) Sync() error { return nil }

@@ -1,0 +1,69 @@
+package dataplane
+
+import (
+	"time"
+
+	"gannet/board"
+)
+
+// idle decides how long a loop without work polls before it sleeps. Polling pays
+// when the next datagram comes soon: the time doubles when it did, and halves when
+// the loop had to sleep after all.
+type idle struct {
+	mostNanos  int64
+	spinNanos  int64 // poll that long now
+	sinceNanos int64 // begin of idleness; 0 = busy
+}
+
+const leastSpinNanos = 2000
+
+func (d *idle) init(mostNanos int64) {
+	d.mostNanos, d.spinNanos = max(0, mostNanos), max(0, mostNanos)
+}
+
+// busy is told that a turn worked.
+func (d *idle) busy() {
+	if d.sinceNanos != 0 {
+		d.spinNanos = min(max(d.spinNanos, leastSpinNanos)*2, d.mostNanos)
+		d.sinceNanos = 0
+	}
+}
+
+// sleep says whether polling has lasted long enough.
+func (d *idle) sleep(nowNanos int64) bool {
+	if d.sinceNanos == 0 {
+		d.sinceNanos = nowNanos
+	}
+	return nowNanos-d.sinceNanos >= d.spinNanos
+}
+
+// slept is told that the loop had to sleep.
+func (d *idle) slept() {
+	d.spinNanos /= 2
+	d.sinceNanos = 0
+}
+
+// rest polls or sleeps after a turn without work: until something arrives, a paced
+// reply departs or a heartbeat is due.
+func (l *Loop) rest(nowNanos int64) error {
+	if !l.idle.sleep(nowNanos) {
+		return nil
+	}
+	wait := l.wheel.waitNanos(nowNanos, l.cfg.HeartbeatNanos)
+	wait = l.continuations.waitNanos(nowNanos, wait)
+	if wait <= 0 {
+		return nil
+	}
+	l.idle.slept()
+	l.counts.n[board.CountWakeups]++
+	return l.port.Wait(time.Duration(wait))
+}
+
+// waitNanos returns how long no continuation has anything to send. One that waits
+// for a frame is looked at again soon.
+func (cs *continuations) waitNanos(nowNanos, longest int64) int64 {
+	for i := range cs.list[:cs.size] {
+		longest = min(longest, max(cs.list[i].departNanos-nowNanos, beatNanos))
+	}
+	return longest
+}

@@ -1,0 +1,5 @@
+//go:build invariants
+
+package dataplane
+
+const invariants = true

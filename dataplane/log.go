@@ -1,0 +1,39 @@
+package dataplane
+
+import (
+	"gannet/board"
+	"gannet/shard"
+)
+
+// Log writes a shard's mutations to the board while somebody follows them. It is
+// given to shard.Open, and used by the shard's thread alone.
+type Log struct {
+	queue   *board.Queue
+	records uint64
+	lost    uint64
+}
+
+// NewLog returns the log of a shard.
+func NewLog(b *board.Board, shardNumber int) *Log { return &Log{queue: b.Log(shardNumber)} }
+
+var mutationOf = [...]board.MutationKind{
+	shard.RecordPut: board.MutationPut, shard.RecordDelete: board.MutationDelete, shard.RecordTouch: board.MutationTouch,
+	shard.RecordEvict: board.MutationEvict, shard.RecordExpire: board.MutationEvict, shard.RecordUse: board.MutationReference,
+}
+
+// Append implements shard.Log. It never waits: what finds no room is counted as
+// lost on the queue, and the reader makes up for it by a scan.
+func (g *Log) Append(rec shard.LogRecord) {
+	if !g.queue.Followed() || int(rec.Kind) >= len(mutationOf) {
+		return
+	}
+	m := board.Mutation{
+		Kind: mutationOf[rec.Kind], Version: rec.Version, Hash: rec.Hash,
+		TTLSeconds: rec.TTLSeconds, SoftSeconds: rec.SoftSeconds, Key: rec.Key, Value: rec.Value,
+	}
+	if g.queue.PushMutation(&m) {
+		g.records++
+		return
+	}
+	g.lost++
+}

@@ -1,0 +1,150 @@
+package dataplane
+
+import (
+	"gannet/board"
+	"gannet/dataplane/port"
+	"gannet/ring"
+	"gannet/security"
+	"gannet/shard"
+	"gannet/wire"
+)
+
+// Loop serves one shard. It belongs to one goroutine.
+type Loop struct {
+	cfg       Config
+	port      port.Port
+	caps      port.Caps
+	store     *shard.Shard
+	cookies   *security.Cookies
+	neighbor  neighbor
+	tailBytes int  // values at least that long leave as tails
+	sums      bool // the port wants the payload's sum
+
+	// The turn's own, in the order of the stages.
+	nowNanos   int64
+	writable   bool       // the fence lies ahead
+	ring       *ring.Ring // nil = this node owns every key
+	epoch      uint32
+	rx         [batchDatagrams]port.Rx
+	batch      [batchDatagrams]inbound
+	batchSize  int
+	gets       [batchGets]shard.Get
+	asks       [batchGets]ask
+	getCount   int
+	pending    [batchDatagrams]pending // datagrams whose GETs stand in gets
+	pendings   int
+	reply      builder
+	write      shard.Write
+	upload     shard.Upload
+	scratch    []byte // a copy of a datagram with writes among its operations
+	mixed      wire.Request
+	lateQuota  int // TOO_LATE replies left in this turn
+	leaseQuota int // further frames left in this turn
+	tokens     [tokensPerTurn]uint64
+
+	tx            []port.Tx // built, not yet taken by the port
+	wheel         wheel
+	continuations continuations
+	load          load
+	counts        counts
+	idle          idle
+	leaveFrame    func(port.Tx) // bound once
+
+	// What STATS reads of all shards.
+	counters []*board.Counters
+	memories []*board.Memory
+}
+
+// inbound is a datagram on its way through the stages.
+type inbound struct {
+	rx      port.Rx
+	req     wire.Request
+	reason  wire.Reason
+	verdict verdict
+	status  wire.Status // of verdictStatus
+	code    wire.Opcode // of the first operation
+	token   uint64      // of verdictStatus: a fresh cookie
+}
+
+// New makes a loop. It serves from the first Turn on.
+func New(cfg Config) (*Loop, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	caps := cfg.Port.Caps()
+	frames := cfg.Port.Census().All
+	l := &Loop{
+		cfg: cfg, port: cfg.Port, caps: caps, store: cfg.Store, cookies: cfg.Cookies,
+		tailBytes:  cfg.tailBytes(caps),
+		sums:       caps.Rung != port.RungUDP,
+		scratch:    make([]byte, scratchBytes),
+		tx:         make([]port.Tx, 0, frames),
+		leaseQuota: max(1, frames/4),
+	}
+	l.leaveFrame = l.leave
+	for n := range cfg.Shards {
+		l.counters = append(l.counters, cfg.Board.Counters(n))
+		l.memories = append(l.memories, cfg.Board.ShardMemory(n))
+	}
+	l.wheel.init(min(wheelFrames, frames/2))
+	l.neighbor.init(l)
+	l.counts.init(cfg.Board, cfg.Shard)
+	l.idle.init(cfg.SpinNanos)
+	if cfg.Exchange != nil {
+		cfg.Exchange.attach(cfg.Shard, cfg.Port.Wake)
+	}
+	return l, nil
+}
+
+// Turn takes one batch through all stages, and says whether there was anything to
+// do. It never blocks. nowNanos is CLOCK_BOOTTIME and does not go backwards.
+func (l *Loop) Turn(nowNanos int64) (worked bool) {
+	l.begin(nowNanos)
+	l.settle()
+	l.recv()
+	l.parse()
+	l.guard()
+	l.lookup()
+	l.serveOps()
+	parts := l.continueReplies()
+	due := l.departDue()
+	l.send()
+	l.finish()
+	worked = l.attend()
+	worked = worked || l.batchSize > 0 || parts > 0 || due > 0
+	l.load.turn(nowNanos, worked)
+	l.publish()
+	if invariants {
+		l.checkCensus()
+	}
+	return worked
+}
+
+// begin looks once at what may change between turns.
+func (l *Loop) begin(nowNanos int64) {
+	l.nowNanos = nowNanos
+	l.counts.n[board.CountTurns]++
+	l.writable = l.neighbor.fence.Allows(nowNanos)
+	l.lateQuota = lateRepliesTurn
+	l.leaseQuota = max(1, cap(l.tx)/4)
+	l.adoptRing()
+	l.beat()
+}
+
+// settle unpins values whose tails the port has sent.
+func (l *Loop) settle() {
+	for {
+		n := l.port.Completed(l.tokens[:])
+		for _, token := range l.tokens[:n] {
+			l.store.Unpin(shard.Handle(token))
+		}
+		if n < len(l.tokens) {
+			return
+		}
+	}
+}
+
+// heldFrames counts the frames that stay with the loop between turns.
+func (l *Loop) heldFrames() int {
+	return len(l.tx) + l.wheel.size + l.continuations.size
+}

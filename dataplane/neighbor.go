@@ -1,0 +1,146 @@
+package dataplane
+
+import (
+	"gannet/board"
+	"gannet/shard"
+	"gannet/wire"
+)
+
+// neighbor is what the loop has to do with the control process, over the board.
+type neighbor struct {
+	fence     *board.Fence
+	pacing    *board.Pacing
+	node      *board.Node
+	heartbeat *board.Heartbeat
+	apply     *board.Queue
+	scan      *board.Scan
+	beatNanos int64 // when the last heartbeat was
+
+	scanSeen   uint64 // generation of the request that is served
+	scanWanted board.ScanRequest
+	scanning   bool
+	cursor     shard.Cursor
+	visit      func(shard.View) bool // bound once: a closure would be allocated each turn
+	incoming   board.Mutation
+	mutation   shard.Mutation
+	outgoing   board.Mutation
+}
+
+func (n *neighbor) init(l *Loop) {
+	b, number := l.cfg.Board, l.cfg.Shard
+	n.fence, n.pacing, n.node = b.Fence(), b.Pacing(), b.Node()
+	n.heartbeat, n.apply, n.scan = b.Heartbeat(number), b.Apply(number), b.Scan(number)
+	n.visit = l.showItem
+}
+
+// rate returns the pacing rate of a request's reply: what the client grants, and
+// no more than the control process allows.
+func (n *neighbor) rate(req *wire.Request) uint32 {
+	granted, most := req.GrantRateKbit, n.pacing.Rate(req.SessionID)
+	if granted == 0 || (most != 0 && most < granted) {
+		return most
+	}
+	return granted
+}
+
+// beat tells the watchdog and the XDP program that the loop turns.
+func (l *Loop) beat() {
+	n := &l.neighbor
+	if l.nowNanos-n.beatNanos < beatNanos && n.beatNanos != 0 {
+		return
+	}
+	n.beatNanos = l.nowNanos
+	n.heartbeat.Beat(l.nowNanos, l.counts.n[board.CountTurns])
+	if l.cfg.Stamp != nil {
+		l.cfg.Stamp(l.nowNanos)
+	}
+}
+
+// attend does what comes between batches, a bounded slice of each.
+func (l *Loop) attend() (worked bool) {
+	applied := l.applyMutations()
+	scanned := l.scanSlice()
+	upkeep := l.store.Advance(l.nowNanos, advanceBudget)
+	return applied || scanned || upkeep > 0
+}
+
+var recordOf = [...]shard.RecordKind{
+	board.MutationPut: shard.RecordPut, board.MutationDelete: shard.RecordDelete, board.MutationTouch: shard.RecordTouch,
+	board.MutationScanEnd: 0,
+}
+
+// applyMutations does what the control process received for this shard.
+func (l *Loop) applyMutations() (worked bool) {
+	n := &l.neighbor
+	for range applyPerTurn {
+		ok, err := n.apply.PeekMutation(&n.incoming)
+		if err != nil {
+			l.counts.reason[ReasonBadApply]++
+			return true
+		}
+		if !ok {
+			return worked
+		}
+		l.applyOne(&n.incoming)
+		n.apply.Pop()
+		worked = true
+	}
+	return worked
+}
+
+func (l *Loop) applyOne(m *board.Mutation) {
+	if int(m.Kind) >= len(recordOf) || recordOf[m.Kind] == 0 || wire.ShardOf(m.Hash, l.cfg.Shards) != l.cfg.Shard {
+		l.counts.reason[ReasonBadApply]++
+		return
+	}
+	l.neighbor.mutation = shard.Mutation{
+		Kind: recordOf[m.Kind], Hash: m.Hash, Version: m.Version, Key: m.Key, Value: m.Value,
+		TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds,
+	}
+	l.store.Apply(&l.neighbor.mutation, l.nowNanos)
+	l.counts.n[board.CountApplied]++
+}
+
+// scanSlice shows the control process some of the items it asked for. It waits
+// while the results have no room for the longest item.
+func (l *Loop) scanSlice() (worked bool) {
+	n := &l.neighbor
+	if generation := n.scan.Generation(); generation != n.scanSeen {
+		if want, ok := n.scan.Request(); ok {
+			n.scanSeen, n.scanWanted = generation, want
+			n.scanning, n.cursor = want.ID != 0, shard.Cursor{}
+		}
+	}
+	if !n.scanning {
+		return false
+	}
+	longest := l.cfg.MaxValueBytes + wire.MaxKeyBytes + 64
+	items := min(scanItemsTurn, n.scan.Results.Room()/longest)
+	if items < 1 {
+		return false
+	}
+	if l.store.Scan(&n.cursor, n.scanWanted.From, n.scanWanted.To, items, l.nowNanos, n.visit) {
+		end := board.Mutation{Kind: board.MutationScanEnd, Version: n.scanWanted.ID}
+		n.scanning = !n.scan.Results.PushMutation(&end)
+	}
+	return true
+}
+
+// showItem puts one item of a scan on the board.
+func (l *Loop) showItem(v shard.View) bool {
+	n := &l.neighbor
+	n.outgoing = board.Mutation{
+		Kind: board.MutationPut, Version: v.Version, Hash: v.Hash, Key: v.Key, Value: v.Value,
+		TTLSeconds: relativeTTL(v.TTLSeconds), SoftSeconds: relativeTTL(v.SoftSeconds),
+	}
+	l.counts.n[board.CountScanned]++
+	return n.scan.Results.PushMutation(&n.outgoing)
+}
+
+// relativeTTL turns the shard's "none" into the board's.
+func relativeTTL(seconds uint32) uint32 {
+	if seconds == shard.NoTTL {
+		return 0
+	}
+	return seconds
+}

@@ -1,0 +1,186 @@
+package openloop
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"gannet/wire"
+)
+
+// ringSlots is how many requests a generator remembers: more than can be on
+// their way within any sensible budget. A power of two.
+const ringSlots = 1 << 18
+
+// grace is how long replies are awaited after the schedule's end.
+const grace = 200 * time.Millisecond
+
+// target is a key with what a request for it carries.
+type target struct {
+	hash uint64
+	key  [keyBytes]byte
+}
+
+// generator offers its share of the load over one socket, from one thread.
+type generator struct {
+	socket   *socket
+	shard    uint16
+	targets  []target
+	rate     float64
+	duration time.Duration
+	budget   int64
+	random   *rand.Rand
+
+	start  time.Time
+	sent   int64   // sequence number of the next request
+	due    []int64 // scheduled times, by sequence modulo ringSlots; 0 = answered
+	out    *datagrams
+	in     *datagrams
+	result Result
+	hits   *hdrhistogram.Histogram // nanoseconds
+	err    error
+}
+
+const sessionID = 0x09E27009
+
+func newGenerator(s *socket, shard uint16, targets []target, o *Options, rate float64, seed uint64) *generator {
+	g := &generator{
+		socket: s, shard: shard, targets: targets, rate: rate, duration: o.Duration, budget: int64(o.Budget),
+		random: rand.New(rand.NewPCG(seed, uint64(shard))),
+		due:    make([]int64, ringSlots),
+		out:    newDatagrams(batchDatagrams, requestBytes),
+		in:     newDatagrams(batchDatagrams, replyBytes),
+		hits:   hdrhistogram.New(1, int64(time.Minute), 3),
+	}
+	for i := range batchDatagrams {
+		g.template(g.out.buffer(i))
+	}
+	return g
+}
+
+// template writes what all requests have in common.
+func (g *generator) template(b []byte) {
+	d := wire.AppendRequest(b[:0], &wire.RequestHeader{Shard: g.shard, SessionID: sessionID, Cookie: g.socket.cookie})
+	wire.AppendOp(d, 0, &wire.Op{Code: wire.Get, Key: g.targets[0].key[:]})
+}
+
+// run carries out the schedule and then waits for the last replies.
+func (g *generator) run(start time.Time) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	g.start = start
+	total := int64(g.rate * g.duration.Seconds())
+	for g.sent < total && g.err == nil {
+		now := int64(time.Since(g.start))
+		due := min(int64(float64(now)/1e9*g.rate)+1, total) - g.sent
+		g.offer(int(min(due, batchDatagrams)), now)
+		if g.collect() == 0 && due <= batchDatagrams {
+			g.socket.wait(time.Duration(g.moment(g.sent) - int64(time.Since(g.start))))
+		}
+		if int64(time.Since(g.start)) > 2*int64(g.duration) {
+			break // hopelessly behind: the result says what was really offered
+		}
+	}
+	g.result.Seconds = time.Since(g.start).Seconds()
+	for end := time.Now().Add(grace); time.Now().Before(end) && g.err == nil; {
+		if g.collect() == 0 {
+			g.socket.wait(time.Until(end))
+		}
+	}
+}
+
+// moment is when a request is due.
+func (g *generator) moment(sequence int64) int64 { return int64(float64(sequence) * 1e9 / g.rate) }
+
+// offer sends the next n requests of the schedule. What the kernel does not take
+// is offered again in the next round, later than scheduled.
+func (g *generator) offer(n int, nowNanos int64) {
+	if n <= 0 {
+		return
+	}
+	for i := range n {
+		g.patch(g.out.buffer(i), g.sent+int64(i), nowNanos)
+	}
+	took, err := g.out.send(g.socket.fd, n)
+	for i := range took {
+		sequence := g.sent + int64(i)
+		g.due[sequence%ringSlots] = g.moment(sequence) + 1 // 0 stands for answered
+	}
+	g.sent += int64(took)
+	g.result.Sent += int64(took)
+	g.err = err
+}
+
+// patch makes the template the request with a sequence number.
+func (g *generator) patch(b []byte, sequence, nowNanos int64) {
+	t := &g.targets[g.random.IntN(len(g.targets))]
+	le := binary.LittleEndian
+	left := max(g.moment(sequence)+g.budget-nowNanos, int64(time.Microsecond))
+	le.PutUint64(b[wire.OffsetKeyHash:], t.hash)
+	le.PutUint64(b[wire.OffsetRequestID:], uint64(sequence))
+	le.PutUint32(b[wire.OffsetBudgetMicros:], uint32(left/1000))
+	copy(b[wire.MinRequestBytes:], t.key[:])
+}
+
+// collect takes in the replies that are there.
+func (g *generator) collect() int {
+	n, err := g.in.receive(g.socket.fd)
+	if err != nil {
+		g.err = err
+		return 0
+	}
+	if n == 0 {
+		return 0
+	}
+	now := int64(time.Since(g.start))
+	for i := range n {
+		g.file(g.in.received(i), now)
+	}
+	return n
+}
+
+// file counts one reply. Only its first bytes are looked at: speed matters, and
+// values are checked elsewhere.
+func (g *generator) file(reply []byte, nowNanos int64) {
+	if len(reply) < wire.MinReplyBytes {
+		return
+	}
+	le := binary.LittleEndian
+	sequence := int64(le.Uint64(reply[wire.OffsetRequestID:]))
+	if le.Uint64(reply[wire.OffsetSessionID:]) != sessionID || sequence < 0 || sequence >= g.sent || g.sent-sequence > ringSlots {
+		return
+	}
+	slot := &g.due[sequence%ringSlots]
+	if *slot == 0 {
+		return // a second part of a long value, or a duplicate
+	}
+	latency := max(nowNanos-(*slot-1), 1)
+	*slot = 0
+	op := reply[int(reply[wire.OffsetHeaderWords])*wire.AlignBytes:]
+	if len(op) < wire.ReplyOpHeaderBytes {
+		g.result.Failed++
+		return
+	}
+	g.count(wire.Status(op[wire.ReplyOpOffsetStatus]), latency)
+}
+
+func (g *generator) count(status wire.Status, latencyNanos int64) {
+	switch status {
+	case wire.StatusOK:
+		_ = g.hits.RecordValue(min(latencyNanos, int64(time.Minute))) // inside its range
+		if latencyNanos <= g.budget {
+			g.result.Good++
+		} else {
+			g.result.Late++
+		}
+	case wire.StatusTooLate, wire.StatusOverloaded:
+		g.result.Shed++
+	case wire.StatusMiss:
+		g.result.Missed++
+	default:
+		g.result.Failed++
+	}
+}

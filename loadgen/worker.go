@@ -1,0 +1,134 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"gannet/client"
+	"gannet/loadgen/trace"
+)
+
+// longestLatency is the top of the histograms, in nanoseconds.
+const longestLatency = int64(60 * time.Second)
+
+// worker carries out its share of a trace, one request at a time.
+type worker struct {
+	client   *client.Client
+	maxValue int
+	latency  *hdrhistogram.Histogram // nanoseconds
+	report   ReplayReport            // its share of the counts
+	value    []byte
+	got      []byte
+
+	// For the progress display; written by the worker only.
+	requests, hits, errors atomic.Int64
+}
+
+func newWorker(c *client.Client, maxValue int) *worker {
+	return &worker{client: c, maxValue: maxValue, latency: hdrhistogram.New(1, longestLatency, 3)}
+}
+
+// run carries out batches until there are no more or ctx ends.
+func (w *worker) run(ctx context.Context, in <-chan *batch, free chan<- *batch) {
+	for b := range in {
+		from := 0
+		for i := range b.jobs {
+			j := &b.jobs[i]
+			if ctx.Err() == nil {
+				w.do(ctx, j, string(b.keys[from:j.keyEnd]))
+			}
+			from = j.keyEnd
+		}
+		select {
+		case free <- b:
+		default:
+		}
+	}
+}
+
+func (w *worker) do(ctx context.Context, j *job, key string) {
+	switch j.op {
+	case trace.Get:
+		w.get(ctx, j, key)
+	case trace.Delete:
+		w.report.Deletes++
+		w.wrote(w.client.Delete(ctx, key))
+	case trace.Touch:
+		w.report.Touches++
+		_, err := w.client.Touch(ctx, key, time.Duration(j.ttlSeconds)*time.Second)
+		w.wrote(err)
+	default:
+		w.put(ctx, j, key)
+	}
+}
+
+// get reads, checks what it gets, and fills a miss.
+func (w *worker) get(ctx context.Context, j *job, key string) {
+	start := time.Now()
+	item, err := w.client.GetInto(ctx, key, w.got)
+	took := time.Since(start)
+	switch {
+	case err == nil:
+		w.report.Hits++
+		w.hits.Add(1)
+		w.got = item.Value[:0]
+		if !CheckValue(item.Value, j.hash) {
+			w.report.Corrupt++
+		}
+	case errors.Is(err, client.ErrMiss):
+		w.report.Misses++
+		w.put(ctx, j, key)
+	case ctx.Err() != nil:
+		return // the replay was ended; this request does not count
+	default:
+		w.fail(err)
+		w.report.Errors++
+		w.errors.Add(1)
+		if errors.Is(err, client.ErrCorrupt) {
+			w.report.Corrupt++
+		}
+	}
+	w.requests.Add(1)
+	_ = w.latency.RecordValue(min(max(int64(took), 1), longestLatency)) // inside its range
+}
+
+// put stores the value that belongs to the key.
+func (w *worker) put(ctx context.Context, j *job, key string) {
+	if j.valueBytes > w.maxValue {
+		w.report.TooLarge++
+		return
+	}
+	w.value = AppendValue(w.value[:0], j.hash, j.valueBytes)
+	ttl := client.WithTTL(time.Duration(j.ttlSeconds) * time.Second)
+	w.report.Puts++
+	var err error
+	switch j.op {
+	case trace.Add:
+		_, err = w.client.Add(ctx, key, w.value, ttl)
+	case trace.Replace, trace.CompareAndSwap:
+		_, err = w.client.Replace(ctx, key, w.value, ttl)
+	default:
+		_, err = w.client.Put(ctx, key, w.value, ttl)
+	}
+	w.wrote(err)
+}
+
+// wrote files the outcome of a write. That a condition did not hold is none of
+// the node's failures.
+func (w *worker) wrote(err error) {
+	if err == nil || errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrExists) {
+		return
+	}
+	w.report.PutErrors++
+	w.fail(err)
+}
+
+func (w *worker) fail(err error) {
+	if w.report.FirstError == "" {
+		w.report.FirstError = err.Error()
+	}
+}

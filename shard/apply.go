@@ -1,0 +1,59 @@
+package shard
+
+// Apply does a mutation that was decided elsewhere, if its version is greater
+// than that of the item here and of any remembered delete. It needs no lease
+// and no condition: the leader has checked them.
+func (s *Shard) Apply(m *Mutation, nowNanos int64) Status {
+	s.begin(nowNanos)
+	w := Write{Op: Put, Hash: m.Hash, Key: m.Key, Value: m.Value, TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds}
+	if !s.validWrite(&w) || m.Version == 0 {
+		return max(w.Status, BadRequest)
+	}
+	s.stats.Applies++
+	s.seenVersion(m.Version)
+	mixed := mix(m.Hash)
+	old, p := s.live(mixed, m.Key)
+	status := s.apply(m, mixed, old, p)
+	s.balance()
+	return status
+}
+
+func (s *Shard) apply(m *Mutation, mixed uint64, old Handle, p place) Status {
+	have := s.tombs.version(m.Hash, s.now, s.cfg.TombstoneNanos)
+	if old != 0 {
+		have = max(have, s.mem.head(old).version)
+	}
+	switch {
+	case m.Kind == RecordTouch && old != 0 && have == m.Version:
+		return s.retime(mixed, m.Hash, old, s.deadline(m.TTLSeconds), s.deadline(m.SoftSeconds))
+	case m.Kind == RecordTouch && old == 0:
+		return NotFound
+	case m.Version <= have:
+		return Outdated
+	case m.Kind == RecordPut:
+		return s.applyPut(m, mixed)
+	case m.Kind == RecordDelete:
+		return s.applyDelete(m, old, p)
+	}
+	return BadRequest
+}
+
+func (s *Shard) applyPut(m *Mutation, mixed uint64) Status {
+	n := newItem{hash: m.Hash, key: m.Key, value: m.Value, version: m.Version, stored: s.sec}
+	n.expires, n.soft = s.deadline(m.TTLSeconds), s.deadline(m.SoftSeconds)
+	status := s.store(mixed, &n, 0)
+	if status == OK {
+		s.leases.cancel(m.Hash)
+	}
+	return status
+}
+
+func (s *Shard) applyDelete(m *Mutation, old Handle, p place) Status {
+	s.leases.cancel(m.Hash)
+	s.tombs.put(m.Hash, m.Version, s.now, s.cfg.TombstoneNanos)
+	if old != 0 {
+		s.index.remove(p)
+		s.discard(old, 0, DropDeleted)
+	}
+	return OK
+}

@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// Addresses and names of the two ends.
+const (
+	ServerAddr   = "10.77.0.1"
+	ClientAddr   = "10.77.0.2"
+	ServerDevice = "gnt0"
+	ClientDevice = "gnt1"
+)
+
+// ErrNotRoot is returned where namespaces cannot be made.
+var ErrNotRoot = errors.New("network namespaces need root: run this as root")
+
+// Lab is one pair of namespaces.
+type Lab struct {
+	Server, Client NS
+}
+
+// NS is a named network namespace.
+type NS struct {
+	name   string
+	handle netns.NsHandle
+}
+
+// Config describes the link.
+type Config struct {
+	Queues int // receive and transmit queues of each end; 0 = 1
+	MTU    int // 0 = 1500
+}
+
+// New makes the namespaces and the link.
+func New(cfg Config) (*Lab, error) {
+	if os.Geteuid() != 0 {
+		return nil, ErrNotRoot
+	}
+	prefix := "gnt-lab-" + strconv.Itoa(os.Getpid())
+	l := &Lab{}
+	var err error
+	if l.Server, err = newNS(prefix + "-s"); err != nil {
+		return nil, err
+	}
+	if l.Client, err = newNS(prefix + "-c"); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := l.link(cfg); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Close removes the namespaces, and with them the link.
+func (l *Lab) Close() error {
+	return errors.Join(l.Server.remove(), l.Client.remove())
+}
+
+func newNS(name string) (NS, error) {
+	ns := NS{name: name, handle: netns.None()}
+	err := onOwnThread(func() error {
+		home, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		if ns.handle, err = netns.NewNamed(name); err != nil {
+			return err
+		}
+		return netns.Set(home)
+	})
+	if err != nil {
+		return ns, fmt.Errorf("lab: namespace %s: %w", name, err)
+	}
+	return ns, nil
+}
+
+func (n NS) remove() error {
+	if n.name == "" {
+		return nil
+	}
+	if n.handle.IsOpen() {
+		_ = n.handle.Close()
+	}
+	if err := netns.DeleteNamed(n.name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("lab: remove namespace %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// Do runs f on a thread inside the namespace. The thread ends with f, so nothing
+// else ever runs there by accident.
+func (n NS) Do(f func() error) error {
+	return onOwnThread(func() error {
+		if err := netns.Set(n.handle); err != nil {
+			return fmt.Errorf("lab: enter namespace %s: %w", n.name, err)
+		}
+		return f()
+	})
+}
+
+// Start starts cmd inside the namespace.
+func (n NS) Start(cmd *exec.Cmd) error { return n.Do(cmd.Start) }
+
+// onOwnThread runs f on a locked thread that is thrown away after it.
+func onOwnThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime ends the thread
+		done <- f()
+	}()
+	return <-done
+}
+
+func (l *Lab) link(cfg Config) error {
+	queues, mtu := max(cfg.Queues, 1), cfg.MTU
+	if mtu == 0 {
+		mtu = 1500
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = ServerDevice, mtu
+	attrs.NumRxQueues, attrs.NumTxQueues = queues, queues
+	attrs.Namespace = netlink.NsFd(l.Server.handle)
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: ClientDevice, PeerNamespace: netlink.NsFd(l.Client.handle),
+		PeerNumRxQueues: uint32(queues), PeerNumTxQueues: uint32(queues), PeerMTU: uint32(mtu),
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("lab: veth pair: %w", err)
+	}
+	if err := l.Server.Do(func() error { return up(ServerDevice, ServerAddr) }); err != nil {
+		return err
+	}
+	return l.Client.Do(func() error { return up(ClientDevice, ClientAddr) })
+}
+
+func up(device, addr string) error {
+	for _, name := range []string{"lo", device} {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("lab: %s: %w", name, err)
+		}
+		if name == device {
+			parsed, err := netlink.ParseAddr(addr + "/24")
+			if err != nil {
+				return fmt.Errorf("lab: %w", err)
+			}
+			if err := netlink.AddrAdd(link, parsed); err != nil {
+				return fmt.Errorf("lab: address of %s: %w", name, err)
+			}
+		}
+		if err := netlink.LinkSetUp(link); err != nil {
+			return fmt.Errorf("lab: %s up: %w", name, err)
+		}
+	}
+	return nil
+}
