@@ -54,11 +54,14 @@ func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, log *s
 }
 
 func etcdConfig(name, dir, clientURL, peerURL string) (*embed.Config, error) {
-	client, err := listenURL("etcd-client-url", clientURL)
+	client, heldClient, err := listenURL("etcd-client-url", clientURL)
 	if err != nil {
 		return nil, err
 	}
-	peer, err := listenURL("etcd-peer-url", peerURL)
+	peer, heldPeer, err := listenURL("etcd-peer-url", peerURL)
+	// Free ports are let go together: one of them alone could be found twice.
+	release(heldClient)
+	release(heldPeer)
 	if err != nil {
 		return nil, err
 	}
@@ -74,21 +77,29 @@ func etcdConfig(name, dir, clientURL, peerURL string) (*embed.Config, error) {
 	return cfg, nil
 }
 
-func listenURL(key, text string) (url.URL, error) {
+// listenURL parses a URL to listen on. Port 0 becomes a free port, held by the
+// listener until that is closed: etcd keeps its peer URL on disk and compares it, so
+// it needs the number.
+func listenURL(key, text string) (url.URL, net.Listener, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return url.URL{}, fmt.Errorf("%s: %w; write http://HOST:PORT", key, err)
+		return url.URL{}, nil, fmt.Errorf("%s: %w; write http://HOST:PORT", key, err)
 	}
 	if u.Port() != "0" {
-		return *u, nil
+		return *u, nil, nil
 	}
-	// etcd keeps its peer URL on disk and compares it: it needs the number.
-	listener, err := net.Listen("tcp", u.Host)
+	held, err := net.Listen("tcp", u.Host)
 	if err != nil {
-		return url.URL{}, fmt.Errorf("%s: find a free port: %w", key, err)
+		return url.URL{}, nil, fmt.Errorf("%s: find a free port: %w", key, err)
 	}
-	u.Host = listener.Addr().String()
-	return *u, listener.Close()
+	u.Host = held.Addr().String()
+	return *u, held, nil
+}
+
+func release(l net.Listener) {
+	if l != nil {
+		_ = l.Close()
+	}
 }
 
 // Close stops the server.

@@ -3,24 +3,32 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
-log=$dir/dev.log
-bin/gannet dev >"$log" 2>&1 &
+mkfifo "$dir/says"
+bin/gannet dev >"$dir/says" 2>&1 &
 dev=$!
 trap 'kill $dev 2>/dev/null || true; wait $dev 2>/dev/null || true; rm -rf "$dir"' EXIT
 
-for _ in $(seq 100); do
-	curl -fsS -o /dev/null http://127.0.0.1:9743/readyz 2>/dev/null && break
-	kill -0 $dev || { cat "$log"; exit 1; }
-	read -rt 0.2 <> <(:) || true
+# The node says when it is ready, and what to try.
+exec 3<"$dir/says"
+ready=
+while read -rt 30 line <&3; do
+	printf '%s\n' "$line"
+	case $line in *"is ready"*) ready=1 ;; *Ctrl-C*) break ;; esac
 done
-cat "$log"
+[ -n "$ready" ] || { echo "smoke: the node did not become ready"; exit 1; }
+cat <&3 &
+
 bin/gannet put greeting hello --ttl 60s
 [ "$(bin/gannet get greeting)" = hello ]
 bin/gannet delete greeting
 status=0; bin/gannet get greeting || status=$?
 [ $status -eq 1 ]
 
+children=$(cat /proc/$dev/task/*/children)
+[ -n "$children" ] || { echo "smoke: the node has no data plane"; exit 1; }
 kill -TERM $dev
 wait $dev
-if pgrep -x gannet-dataplane >/dev/null; then echo "the data plane outlived its node"; exit 1; fi
+for child in $children; do
+	[ ! -d "/proc/$child" ] || { echo "smoke: the data plane outlived its node"; exit 1; }
+done
 echo "smoke: passed"

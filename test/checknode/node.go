@@ -25,6 +25,9 @@ func (e *env) withNode(ctx context.Context, cfg lab.NodeConfig, measure func(*la
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
 	cfg.Bin, cfg.Shards = e.bin, 1
+	if os.Getenv("VERBOSE") == "1" {
+		cfg.Log = os.Stderr
+	}
 	if cfg.Datapath == "" {
 		cfg.Datapath = "xdp"
 	}
@@ -98,6 +101,7 @@ func checkWatchdog(ctx context.Context, e *env) error {
 				return fmt.Errorf("replaced: %v, corrupt: %d", r.Replaced, r.Corrupt)
 			}
 			worst, worstHole = max(worst, r.FirstHitMillis), max(worstHole, r.FirstAnswerMillis)
+			fmt.Fprintf(os.Stderr, "   frozen: first answer after %.0f ms, first hit after %.0f ms\n", r.FirstAnswerMillis, r.FirstHitMillis)
 		}
 		e.table.AtMost("watchdog_ms", worstHole, 300, int64(rounds), "ms",
 			fmt.Sprintf("worst time from SIGSTOP to any answer (unavailable counts); to the first hit of the successor: %.0f ms", worst))
