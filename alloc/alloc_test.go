@@ -2,7 +2,6 @@ package alloc
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,15 +36,11 @@ func mount(t *testing.T, kind, options string) string {
 // hugePages sets so many more pages of 2 MiB aside for one test.
 func hugePages(t *testing.T, n int64) {
 	t.Helper()
-	const file = "/proc/sys/vm/nr_hugepages"
-	before := readInt(file)
-	if err := os.WriteFile(file, fmt.Append(nil, before+n), 0o644); err != nil {
-		t.Skipf("huge pages: %v", err)
+	giveBack, err := BorrowHugePages(n * HugePageBytes)
+	if err != nil {
+		t.Skip(err)
 	}
-	t.Cleanup(func() { os.WriteFile(file, fmt.Append(nil, before), 0o644) })
-	if freeHugeBytes() < n*HugePageBytes {
-		t.Skipf("huge pages: %d MiB of %d free", freeHugeBytes()>>20, 2*n)
-	}
+	t.Cleanup(giveBack)
 }
 
 func TestAnonymous(t *testing.T) {
@@ -85,7 +80,7 @@ func TestAnonymousHuge(t *testing.T) {
 }
 
 func TestAnonymousHugeFallback(t *testing.T) {
-	r := mustOpen(t, Spec{Purpose: Slabs, Bytes: freeHugeBytes() + 4<<20, Huge: Auto, NUMANode: NoNUMA})
+	r := mustOpen(t, Spec{Purpose: Slabs, Bytes: 5 << 30, Huge: Auto, NUMANode: NoNUMA})
 	if r.Huge || r.Fallback == "" {
 		t.Errorf("huge %v, fallback %q", r.Huge, r.Fallback)
 	}

@@ -49,11 +49,16 @@ func (r *Region) commitAnonymous(mem []byte) error {
 	return r.commitOrdinary(mem)
 }
 
-// Decommit gives the memory of a committed range back to the system. What was
-// there is lost.
+// Decommit gives the whole pages within a committed range back to the system.
+// What was there is lost.
 func (r *Region) Decommit(from, to int64) error {
+	page := int64(r.PageBytes)
+	from, to = roundUp(from, page), to/page*page
+	if from >= to {
+		return nil
+	}
 	from, to, err := r.span(from, to)
-	if err != nil || from == to {
+	if err != nil {
 		return err
 	}
 	switch {

@@ -47,13 +47,14 @@ func (c *Client) Limits(ctx context.Context) (Limits, error) {
 // ask carries out an operation without a key.
 func (c *Client) ask(ctx context.Context, code wire.Opcode, shard int) ([]byte, error) {
 	deadline := c.deadlineNanos(ctx)
-	if _, err := c.node.ready(ctx, deadline); err != nil {
+	info, err := c.node.ready(ctx, deadline)
+	if err != nil {
 		return nil, err
 	}
 	call := newCall(c.node)
 	defer call.release()
 	op := call.add(code, "")
-	call.shard = shard
+	call.shard, call.generation = shard, info.generation
 	if err := call.exchange(ctx, deadline); err != nil {
 		return nil, err
 	}

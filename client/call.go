@@ -51,9 +51,11 @@ type call struct {
 	datagram []byte
 	keys     []byte // memory of the operations' keys
 	shard    int
-	hash     uint64
-	conn     *conn // last sent over
-	fixed    bool  // never over another one
+	// generation is that of the node's shards, see nodeInfo.
+	generation int
+	hash       uint64
+	conn       *conn // last sent over
+	fixed      bool  // never over another one
 
 	mu          sync.Mutex
 	id          uint64 // 0 when not waiting
@@ -150,7 +152,7 @@ func (c *call) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 func (c *call) take(answer *wire.ReplyOp, from *conn, nowNanos int64) {
 	switch answer.Status {
 	case wire.StatusCookieRequired:
-		from.cookie.Store(answer.Token)
+		from.renew(answer.Token)
 		c.replyNanos = nowNanos
 		c.prompt()
 		c.sameConn = true

@@ -103,12 +103,20 @@ func (k *conn) learn(queue uint16) {
 	}
 }
 
+// renew files a cookie. That the node wants a new one can mean that it is new.
+func (k *conn) renew(cookie uint64) {
+	if k.cookie.Swap(cookie) != 0 {
+		k.node.stale.Store(true)
+	}
+}
+
 // note files an error of the socket. A refusal means that the node's port is
 // closed: its data plane is not running.
 func (k *conn) note(err error) {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		k.client.counters.refused.Add(1)
 		k.node.refusedNanos.Store(k.client.nowNanos())
+		k.node.stale.Store(true)
 		return
 	}
 	k.client.counters.socketErrors.Add(1)

@@ -31,6 +31,8 @@
 //   - A write that is sent again carries the same session and request id, so
 //     that the server can answer it again instead of doing it again.
 //   - A value is put together from parts of one version only.
-//   - Nothing goes to an unproven server port twice without its cookie: each
-//     socket has its own, fetched by the answer to its first datagram.
+//   - Each socket has a cookie of its own, brought by the answer to its first
+//     datagram; a demand for a new one is met at once, without the caller's notice.
+//   - An index in a reply is an index into the datagram it answers: a call of
+//     several operations takes a new request id whenever it asks again.
 package client

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // The errors a call can end with; test for them with errors.Is. Each says what
@@ -84,6 +85,21 @@ type timeoutError struct {
 	reason         error
 	ctxErr         error
 	outcomeUnknown bool
+}
+
+// newTimeout makes the error of a call whose time is over. The context's own
+// error belongs to it when the deadline was the context's, also when the call's
+// timer noticed first. A call that was cancelled says so instead of blaming the
+// node.
+func newTimeout(ctx context.Context, reason error, outcomeUnknown bool) error {
+	ctxErr := ctx.Err()
+	if at, ok := ctx.Deadline(); ctxErr == nil && ok && !time.Now().Before(at) {
+		ctxErr = context.DeadlineExceeded
+	}
+	if errors.Is(ctxErr, context.Canceled) {
+		reason = ctxErr
+	}
+	return &timeoutError{reason: reason, ctxErr: ctxErr, outcomeUnknown: outcomeUnknown}
 }
 
 func (e *timeoutError) Error() string {

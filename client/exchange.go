@@ -56,7 +56,7 @@ func (c *call) transmit(deadlineNanos int64) (over bool, err error) {
 	keep := c.fixed || (c.sameConn && c.conn != nil)
 	c.mu.Unlock()
 	if !keep {
-		if c.conn, err = c.node.socket(c.shard); err != nil {
+		if c.conn, err = c.node.socket(c.shard, c.generation); err != nil {
 			return false, err
 		}
 	}
@@ -93,7 +93,7 @@ func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (wa
 		now := cl.nowNanos()
 		again := c.progressNanos() + rto
 		if now >= deadlineNanos {
-			return silent, c.timedOut(nil)
+			return silent, c.timedOut(ctx)
 		}
 		if now >= again {
 			return silent, nil
@@ -106,7 +106,7 @@ func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (wa
 			}
 		case <-c.timer.C:
 		case <-ctx.Done():
-			return silent, c.timedOut(ctx.Err())
+			return silent, c.timedOut(ctx)
 		case <-cl.closing:
 			return silent, ErrClosed
 		}
@@ -133,15 +133,13 @@ func (c *call) progressNanos() int64 {
 	return max(c.sentNanos, c.replyNanos)
 }
 
-// timedOut says why the call ends without its answers. ctxErr is nil when the
-// client's own timeout passed.
-func (c *call) timedOut(ctxErr error) error {
+// timedOut says why the call ends without its answers.
+func (c *call) timedOut(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &timeoutError{reason: ErrTimeout, ctxErr: ctxErr}
+	reason := ErrTimeout
 	if c.unavailable || c.node.refusedSince(c.sentNanos) {
-		e.reason = ErrUnavailable
+		reason = ErrUnavailable
 	}
-	e.outcomeUnknown = c.ops[0].ask.Code.Writes()
-	return e
+	return newTimeout(ctx, reason, c.ops[0].ask.Code.Writes())
 }

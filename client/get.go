@@ -45,6 +45,7 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte, opts ...Ge
 func (c *call) address(info *nodeInfo, hash uint64) {
 	c.hash = hash
 	c.shard = wire.ShardOf(hash, int(info.Shards))
+	c.generation = info.generation
 }
 
 // choose applies the options of a read to all operations.

@@ -21,12 +21,16 @@ type node struct {
 	epoch        atomic.Uint32            // greatest seen
 	info         atomic.Pointer[nodeInfo] // nil before the HELLO
 	greeting     chan struct{}            // of capacity 1: held during the HELLO
+	// stale says that the node may have been started anew, perhaps with other
+	// shards: the next call says HELLO again. Writers: readers, and who greets.
+	stale atomic.Bool
 }
 
 // nodeInfo is what the node said about itself. It does not change.
 type nodeInfo struct {
 	wire.HelloReply
-	pools []pool // by shard
+	generation int    // grows when the shards change
+	pools      []pool // by shard; shared by the infos of one generation
 }
 
 func newNode(c *Client, name string, addr netip.AddrPort) *node {
@@ -38,29 +42,40 @@ func newNode(c *Client, name string, addr netip.AddrPort) *node {
 
 // ready says HELLO if nobody did. Only one caller does; the others wait for it,
 // and try themselves if it fails.
+//
+// It is where every call begins: one whose context has ended sends nothing.
 func (n *node) ready(ctx context.Context, deadlineNanos int64) (*nodeInfo, error) {
-	if info := n.info.Load(); info != nil {
+	if ctx.Err() != nil {
+		return nil, newTimeout(ctx, ErrTimeout, false)
+	}
+	if info := n.info.Load(); info != nil && !n.stale.Load() {
 		return info, nil
 	}
 	select {
 	case n.greeting <- struct{}{}:
 		defer func() { <-n.greeting }()
 	case <-ctx.Done():
-		return nil, &timeoutError{reason: ErrTimeout, ctxErr: ctx.Err()}
+		return nil, newTimeout(ctx, ErrTimeout, false)
 	case <-n.client.closing:
 		return nil, ErrClosed
 	}
-	if info := n.info.Load(); info != nil {
+	if info := n.info.Load(); info != nil && !n.stale.Load() {
 		return info, nil
 	}
-	return n.hello(ctx, deadlineNanos)
+	n.stale.Store(false)
+	info, err := n.hello(ctx, deadlineNanos)
+	if err != nil {
+		n.stale.Store(true)
+	}
+	return info, err
 }
 
 // helloPad makes the HELLO as long as its reply.
 var helloPad [wire.MinHelloPadBytes]byte
 
-// hello asks the node for its shards and limits, and takes the cookie that comes
-// with the answer.
+// hello asks the node for its shards and limits, over a socket of its own: which
+// shard's port it is sent to does not matter. The sockets to the shards get their
+// cookies with their first answers.
 func (n *node) hello(ctx context.Context, deadlineNanos int64) (*nodeInfo, error) {
 	k, err := n.dial(n.addr, nil, 0)
 	if err != nil {
@@ -85,20 +100,42 @@ func (n *node) hello(ctx context.Context, deadlineNanos int64) (*nodeInfo, error
 	return n.introduce(&hello), nil
 }
 
-// introduce publishes what the HELLO brought.
+// introduce publishes what the HELLO brought. The sockets stay unless the shards
+// have changed.
 func (n *node) introduce(hello *wire.HelloReply) *nodeInfo {
-	info := &nodeInfo{HelloReply: *hello, pools: make([]pool, hello.Shards)}
+	before := n.info.Load()
+	if before != nil && before.Shards == hello.Shards && before.BasePort == hello.BasePort {
+		info := &nodeInfo{HelloReply: *hello, generation: before.generation, pools: before.pools}
+		n.info.Store(info)
+		return info
+	}
+	info := &nodeInfo{HelloReply: *hello, generation: 1, pools: make([]pool, hello.Shards)}
 	for shard := range info.pools {
 		addr := netip.AddrPortFrom(n.addr.Addr(), hello.BasePort+uint16(shard))
 		info.pools[shard].init(n, uint16(shard), addr)
 	}
+	if before != nil {
+		info.generation = before.generation + 1
+	}
 	n.info.Store(info)
+	if before != nil {
+		for i := range before.pools {
+			before.pools[i].close()
+		}
+	}
 	return info
 }
 
-// socket picks a socket to a shard. The node must be ready.
-func (n *node) socket(shard int) (*conn, error) {
-	return n.info.Load().pools[shard].pick()
+// errReshaped ends a call that was aimed at shards the node no longer has.
+var errReshaped = fmt.Errorf("%w: it was started anew with other shards during the call; call again", ErrUnavailable)
+
+// socket picks a socket to a shard, as the shards were in a generation.
+func (n *node) socket(shard, generation int) (*conn, error) {
+	info := n.info.Load()
+	if info.generation != generation {
+		return nil, errReshaped
+	}
+	return info.pools[shard].pick()
 }
 
 // payloadBytes is the longest datagram to send to the node.

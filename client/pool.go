@@ -15,6 +15,7 @@ type pool struct {
 
 	mu      sync.Mutex
 	learner learner // guarded by mu
+	closed  bool    // guarded by mu
 	conns   []*conn // guarded by mu; nil = to be opened at its next turn
 	retired []*conn // guarded by mu; oldest first
 }
@@ -30,6 +31,9 @@ func (p *pool) init(n *node, shard uint16, addr netip.AddrPort) {
 func (p *pool) pick() (*conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errReshaped
+	}
 	slot := p.learner.pick()
 	if k := p.conns[slot]; k != nil {
 		return k, nil
@@ -56,4 +60,18 @@ func (p *pool) learn(k *conn, queue uint16) {
 		p.retired[0].udp.Close()
 		p.retired = append(p.retired[:0], p.retired[1:]...)
 	}
+}
+
+// close closes all sockets, for good.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, k := range append(p.retired, p.conns...) {
+		if k != nil {
+			k.udp.Close()
+		}
+	}
+	clear(p.conns)
+	p.retired = nil
 }

@@ -27,9 +27,12 @@ type upload struct {
 	// partBytes is a multiple of the unit: every part but the last has it.
 	partBytes int
 	shard     int
-	wake      chan struct{}
-	datagram  []byte
-	repeated  bool // the whole was sent again: an earlier one may have counted
+	// generation is that of the node's shards, see nodeInfo.
+	generation int
+	wake       chan struct{}
+	datagram   []byte
+	conn       *conn // last sent over
+	repeated   bool  // the whole was sent again: an earlier one may have counted
 
 	mu          sync.Mutex
 	first       uint64 // request id of part 0; part i has first+i
@@ -58,7 +61,7 @@ func (c *Client) upload(ctx context.Context, call *call, deadlineNanos int64) (w
 	overhead.Value = nil
 	room := c.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()
 	u := &upload{
-		node: c.node, ask: ask, hash: call.hash, shard: call.shard,
+		node: c.node, ask: ask, hash: call.hash, shard: call.shard, generation: call.generation,
 		partBytes: room / unitBytes * unitBytes, wake: make(chan struct{}, 1),
 	}
 	return u.run(ctx, call.timer, deadlineNanos)
@@ -72,7 +75,7 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 	for silences := 0; ; {
 		now := u.node.client.nowNanos()
 		if now >= deadlineNanos {
-			return answer, u.timedOut(nil)
+			return answer, u.timedOut(ctx)
 		}
 		rto := int64(u.node.rtt.timeout(silences))
 		lost, next, err := u.pump(now, rto, deadlineNanos)
@@ -89,7 +92,7 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 		case <-u.wake:
 		case <-timer.C:
 		case <-ctx.Done():
-			return answer, u.timedOut(ctx.Err())
+			return answer, u.timedOut(ctx)
 		case <-u.node.client.closing:
 			return answer, ErrClosed
 		}
@@ -182,11 +185,14 @@ func (u *upload) finale(nowNanos, rto int64) (lost bool, nextNanos int64, err er
 
 // send sends one part. The caller holds mu.
 func (u *upload) send(i int, nowNanos, deadlineNanos int64) error {
-	k, err := u.node.socket(u.shard)
-	if err != nil {
-		return err
+	if u.conn == nil || u.parts[i].sends > 0 { // one path, so that answers keep their order; another after a loss
+		k, err := u.node.socket(u.shard, u.generation)
+		if err != nil {
+			return err
+		}
+		u.conn = k
 	}
-	header := u.node.header(u.shard, u.hash, k.cookie.Load(), nowNanos, deadlineNanos)
+	header := u.node.header(u.shard, u.hash, u.conn.cookie.Load(), nowNanos, deadlineNanos)
 	header.RequestID = u.first + uint64(i)
 	part := u.ask
 	from := i * u.partBytes
@@ -196,7 +202,7 @@ func (u *upload) send(i int, nowNanos, deadlineNanos int64) error {
 	u.datagram = wire.AppendOp(u.datagram, 0, &part)
 	u.parts[i].sentNanos = nowNanos
 	u.parts[i].sends++
-	k.send(u.datagram)
+	u.conn.send(u.datagram)
 	return nil
 }
 
@@ -222,7 +228,8 @@ func (u *upload) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 func (u *upload) take(p *uploadPart, answer *wire.ReplyOp, from *conn, nowNanos int64) {
 	switch answer.Status {
 	case wire.StatusCookieRequired:
-		if from.cookie.Swap(answer.Token) != answer.Token || p.sends < promptTries {
+		from.renew(answer.Token)
+		if p.sends < promptTries {
 			p.sentNanos = 0
 		}
 	case wire.StatusUnavailable, wire.StatusBusyUploads:
@@ -263,12 +270,12 @@ func (u *upload) outcome() (over bool, answer wire.ReplyOp, err error) {
 }
 
 // timedOut says why the upload ends without an answer.
-func (u *upload) timedOut(ctxErr error) error {
+func (u *upload) timedOut(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	e := &timeoutError{reason: ErrTimeout, ctxErr: ctxErr, outcomeUnknown: true}
+	reason := ErrTimeout
 	if u.unavailable || u.node.refusedSince(u.parts[0].sentNanos) {
-		e.reason = ErrUnavailable
+		reason = ErrUnavailable
 	}
-	return e
+	return newTimeout(ctx, reason, true)
 }

@@ -43,7 +43,7 @@ func (k *Key) Variable() string {
 
 // Policies has the names policy takes. The shard's own list is the truth; a
 // test in cmd/gannet holds the two together.
-var Policies = []string{"default", "lru", "s3fifo", "sieve"}
+var Policies = []string{"default", "lru", "s3fifo"}
 
 // Keys lists all keys in the order in which they are printed.
 func Keys() []Key { return keys }
@@ -108,7 +108,7 @@ var keys = []Key{
 		func(c *Config) *int { return &c.SourceRate }, 0, 1<<30),
 	number("source-burst", "1024", ScopeDataplane, "datagrams a source may send at once beyond source-rate",
 		func(c *Config) *int { return &c.SourceBurst }, 1, 1<<30),
-	duration("heartbeat", "25ms", ScopeDataplane, "longest sleep of an idle shard between two heartbeats",
+	duration("heartbeat", "40ms", ScopeDataplane, "longest sleep of an idle shard between two heartbeats",
 		func(c *Config) *time.Duration { return &c.Heartbeat }, time.Millisecond, 50*time.Millisecond),
 	duration("dead-man", "100ms", ScopeDataplane, "silence of a shard after which the XDP program passes packets to the kernel",
 		func(c *Config) *time.Duration { return &c.DeadMan }, 10*time.Millisecond, 10*time.Second),

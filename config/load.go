@@ -194,7 +194,7 @@ func readEnviron(environ []string) (layer, error) {
 		Prefix:      variablePrefix,
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
-			if foreign(name) {
+			if foreign(name) || value == "" { // empty is how many tools unset a variable
 				return "", nil
 			}
 			name = strings.TrimPrefix(name, variablePrefix)

@@ -67,6 +67,8 @@ type Control struct {
 	// Owned by the tick.
 	watchdog   *Watchdog
 	process    *Process
+	attached   bool
+	settled    bool   // a ring stands on the board
 	heldStarts uint64 // the data plane's starts when it last served on XDP
 }
 
@@ -320,8 +322,11 @@ func (c *Control) tick(ctx context.Context) error {
 	for n := 0; ; n++ {
 		now := BootNanos()
 		c.lastTick.Store(now)
-		c.keepBoard(now)
-		if n%slowTicks == 0 {
+		slow := n%slowTicks == 0
+		if slow || !c.attached || !c.settled {
+			c.keepBoard(now)
+		}
+		if slow {
 			c.holdDeadMan()
 		}
 		c.renewFence(now)
@@ -334,13 +339,17 @@ func (c *Control) tick(ctx context.Context) error {
 	}
 }
 
-// keepBoard holds on to the board under its name, and keeps the ring on it.
+// keepBoard holds on to the board under its name, and keeps the ring on it. It costs
+// system calls, so that once the node stands, only slow ticks do it.
 func (c *Control) keepBoard(now int64) {
 	if c.link.Refresh() {
 		c.link.With(func(b *board.Board) { b.Control().Start(os.Getpid(), now) })
 	}
 	c.recallRing()
 	c.publishRing()
+	c.link.With(func(b *board.Board) {
+		c.attached, c.settled = true, b.Ring().Generation() != 0
+	})
 }
 
 // recallRing takes the ring that stands on the board while etcd has given none: this

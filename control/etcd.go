@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -54,52 +53,26 @@ func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, log *s
 }
 
 func etcdConfig(name, dir, clientURL, peerURL string) (*embed.Config, error) {
-	client, heldClient, err := listenURL("etcd-client-url", clientURL)
+	client, err := url.Parse(clientURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("etcd-client-url: %w; write http://HOST:PORT", err)
 	}
-	peer, heldPeer, err := listenURL("etcd-peer-url", peerURL)
-	// Free ports are let go together: one of them alone could be found twice.
-	release(heldClient)
-	release(heldPeer)
+	peer, err := url.Parse(peerURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("etcd-peer-url: %w; write http://HOST:PORT", err)
 	}
 	cfg := embed.NewConfig()
 	cfg.Name, cfg.Dir = name, dir
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
+	// A port 0 goes to the kernel as it is, which finds a free one without a race. Alone,
+	// nobody needs the real one: the client's is read from the listener.
 	cfg.InitialCluster = cfg.InitialClusterFromName(name)
 	// Alone there is no one to wait for: elect fast. A tick costs idle time.
-	cfg.TickMs, cfg.ElectionMs = 50, 250
+	cfg.TickMs, cfg.ElectionMs = 100, 500
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "1000"
 	cfg.EnableGRPCGateway = false
 	return cfg, nil
-}
-
-// listenURL parses a URL to listen on. Port 0 becomes a free port, held by the
-// listener until that is closed: etcd keeps its peer URL on disk and compares it, so
-// it needs the number.
-func listenURL(key, text string) (url.URL, net.Listener, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return url.URL{}, nil, fmt.Errorf("%s: %w; write http://HOST:PORT", key, err)
-	}
-	if u.Port() != "0" {
-		return *u, nil, nil
-	}
-	held, err := net.Listen("tcp", u.Host)
-	if err != nil {
-		return url.URL{}, nil, fmt.Errorf("%s: find a free port: %w", key, err)
-	}
-	u.Host = held.Addr().String()
-	return *u, held, nil
-}
-
-func release(l net.Listener) {
-	if l != nil {
-		_ = l.Close()
-	}
 }
 
 // Close stops the server.
@@ -111,9 +84,10 @@ func (e *Etcd) Close() {
 // Failed delivers an error that ended the server.
 func (e *Etcd) Failed() <-chan error { return e.server.Err() }
 
-// etcdLog lets etcd's errors through to our log. Its warnings are the daily life of
-// a consensus protocol, and when it is closed it calls its closed sockets errors; at
-// debug level everything is shown.
+// etcdLog puts etcd's log into ours, two levels down: its warnings are the daily life
+// of a consensus protocol, it reports errors while it starts and closes as it should,
+// and what really ends it arrives at Failed. Errors are shown at level info, the rest
+// at debug.
 type etcdLog struct {
 	log     *slog.Logger
 	closing *atomic.Bool
@@ -146,7 +120,7 @@ func (l *etcdLog) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	}
 	level := slog.LevelDebug
 	if entry.Level >= zapcore.ErrorLevel && !l.closing.Load() {
-		level = slog.LevelError
+		level = slog.LevelInfo
 	}
 	l.log.Log(context.Background(), level, entry.Message, args...)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -69,6 +70,9 @@ func (l *Link) Refresh() bool {
 }
 
 func attach(path string) (*board.Board, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err // before Attach makes a lock, and a directory for it
+	}
 	b, err := board.Attach(path)
 	if err != nil {
 		return nil, err

@@ -41,6 +41,7 @@ type Membership struct {
 	Log       *slog.Logger
 
 	lease     clientv3.LeaseID
+	agreed    int64 // revision of the ring that was published
 	connected atomic.Bool
 }
 
@@ -139,6 +140,9 @@ func (m *Membership) agree(ctx context.Context) error {
 	if len(got.Kvs) == 1 {
 		raw, revision = got.Kvs[0].Value, got.Kvs[0].ModRevision
 	}
+	if revision != 0 && revision == m.agreed {
+		return nil // to derive the points again would only cost time
+	}
 	record, changed, err := nextRing(raw, m.Self, m.Served())
 	if err != nil {
 		return err
@@ -148,31 +152,33 @@ func (m *Membership) agree(ctx context.Context) error {
 		return fmt.Errorf("the ring in etcd cannot be used: %w", err)
 	}
 	if changed {
-		if err := m.swap(ctx, record, revision); err != nil {
+		if revision, err = m.swap(ctx, record, revision); err != nil {
 			return err
 		}
 		m.Log.Info("ring agreed in etcd", "epoch", record.Epoch)
 	}
 	m.Publish(r)
+	m.agreed = revision
 	return nil
 }
 
-func (m *Membership) swap(ctx context.Context, record ringRecord, revision int64) error {
+// swap puts the record in the place of the one of this revision, and returns its own.
+func (m *Membership) swap(ctx context.Context, record ringRecord, revision int64) (int64, error) {
 	value, err := json.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("encode the ring: %w", err)
+		return 0, fmt.Errorf("encode the ring: %w", err)
 	}
 	done, err := m.Client.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(ringKey), "=", revision)).
 		Then(clientv3.OpPut(ringKey, string(value))).
 		Commit()
 	if err != nil {
-		return fmt.Errorf("swap the ring in etcd: %w", err)
+		return 0, fmt.Errorf("swap the ring in etcd: %w", err)
 	}
 	if !done.Succeeded {
-		return errOvertaken
+		return 0, errOvertaken
 	}
-	return nil
+	return done.Header.Revision, nil
 }
 
 var errOvertaken = errors.New("another writer changed the ring in etcd; reading it again")

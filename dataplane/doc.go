@@ -39,7 +39,7 @@
 //   - An unproven sender is never sent more bytes than it sent.
 //   - A value that leaves as a tail, and one that a continuation still sends, is
 //     pinned in the shard until the port, or the continuation, is done with it.
-//   - No write is done at or after the fence.
+//   - No write is begun, and none acknowledged, at or after the fence.
 //   - Every datagram received is answered, handed over, or dropped under a reason.
 //   - Nothing allocates between New and Close.
 //   - Time is passed in; nothing here reads a clock except Run and Config.Clock.

@@ -49,6 +49,7 @@ type Loop struct {
 	counts        counts
 	idle          idle
 	leaveFrame    func(port.Tx) // bound once
+	started       chan struct{} // closed by Run
 
 	// What STATS reads of all shards.
 	counters []*board.Counters
@@ -78,6 +79,7 @@ func New(cfg Config) (*Loop, error) {
 		tailBytes:  cfg.tailBytes(caps),
 		sums:       caps.Rung != port.RungUDP,
 		scratch:    make([]byte, scratchBytes),
+		started:    make(chan struct{}),
 		tx:         make([]port.Tx, 0, frames),
 		leaseQuota: max(1, frames/4),
 	}

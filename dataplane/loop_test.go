@@ -352,6 +352,15 @@ func TestFenceStopsWritesOnly(t *testing.T) {
 	r.mustStatus(wire.StatusOK, put("k", "w"))
 }
 
+func TestAFenceThatFallsMeanwhileLeavesTheOutcomeUnknown(t *testing.T) {
+	var r *rig
+	r = newRig(t, rigOptions{config: Config{Clock: func() int64 { return r.now + 2e6 }}}) // frozen for 2 ms in each turn
+	r.board.Fence().Set(r.now + 1e6)
+	r.mustStatus(wire.StatusOutcomeUnknown, put("k", "v"))
+	r.board.Fence().Set(r.now + 3e6)
+	r.mustStatus(wire.StatusOK, put("k", "v"))
+}
+
 func TestStagesAreReportedWhenAsked(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	h := r.header()

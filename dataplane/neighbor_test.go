@@ -278,6 +278,11 @@ func TestAScanShowsEveryItemOnce(t *testing.T) {
 						t.Errorf("%s was shown %d times", key, n)
 					}
 				}
+				scan.Results.Pop()
+				r.turns()
+				if scan.Results.Filled() != 0 {
+					t.Error("the scan goes on after its end")
+				}
 				return
 			}
 			seen[string(m.Key)]++

@@ -13,7 +13,7 @@ const (
 	ReasonLateDropped                     // time budget over, too many to answer: dropped
 	ReasonWrongShard                      // header or key of another shard, or of none: answered MOVED
 	ReasonNotOwned                        // key of another node: answered MOVED
-	ReasonFenced                          // write after the fence: answered FENCED
+	ReasonFenced                          // write after the fence: answered FENCED, or OUTCOME_UNKNOWN when it fell meanwhile
 	ReasonHandOverFull                    // the other shard's queue is full: dropped
 	ReasonHandInNoFrame                   // no frame for a datagram handed over: dropped
 	ReasonNoReplyFrame                    // no frame for the rest of a reply: answered OVERLOADED, or left out

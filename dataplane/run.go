@@ -31,6 +31,8 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 		return err
 	}
 	l.neighbor.heartbeat.SetThread(unix.Gettid())
+	l.Turn(clock())
+	close(l.started)
 	for !stop.IsSet() {
 		now := clock()
 		if l.Turn(now) {
@@ -43,6 +45,10 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 	}
 	return l.drain(clock)
 }
+
+// Started is closed once Run has made its first turn: the shard serves, and its
+// heartbeat is on the board.
+func (l *Loop) Started() <-chan struct{} { return l.started }
 
 // pin binds the calling thread to a CPU. It stays bound: the thread ends with its
 // goroutine unless that is unlocked again, and Run's is the process's own.

@@ -94,6 +94,14 @@ func (l *Loop) serveWrite(req *wire.Request, op *wire.Op) {
 		l.store.Write(&l.write, l.nowNanos)
 		answer.Status = statusOf[l.write.Status]
 	}
+	if !l.neighbor.fence.Allows(l.clock()) {
+		// The fence fell while this was done: the write may stand, but nobody must
+		// hear from this node that it does.
+		l.counts.reason[ReasonFenced]++
+		answer.Status = wire.StatusOutcomeUnknown
+		l.add(&answer)
+		return
+	}
 	l.answerWrite(&answer, op)
 }
 

@@ -12,7 +12,7 @@ import (
 const (
 	DefaultConnections = 8
 	DefaultValueBytes  = 100
-	DefaultOpTimeout   = 3 * time.Second
+	DefaultOpTimeout   = 5 * time.Second
 )
 
 // ErrOptions is wrapped by errors about options that make no sense.
@@ -37,7 +37,8 @@ type ReplayOptions struct {
 	DefaultValueBytes int
 	// TTLSeconds is given to every PUT for which the trace has no TTL; 0 = none.
 	TTLSeconds uint32
-	// OpTimeout bounds each operation. Longer than a restart of the node, it lets
+	// OpTimeout bounds each operation, and how long one that the node refuses for
+	// the moment (overload, lapsed fence) is tried again. Longer than a restart of the node, it lets
 	// a replay ride over one without errors.
 	OpTimeout time.Duration
 	// SourcePorts is the number of sockets to each shard; 0 = two, one with one

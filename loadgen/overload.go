@@ -29,6 +29,7 @@ type OverloadOptions struct {
 	// StepSeconds is the length of each step.
 	StepSeconds float64
 	Sockets     int
+	CPUs        []int // for the generator's threads, see openloop.Options
 	// Rounds is how often peak and overload are measured, in turns, after the
 	// search; the report has the medians' round.
 	Rounds int
@@ -119,13 +120,14 @@ func Overload(ctx context.Context, o OverloadOptions) (*OverloadReport, error) {
 	if err := o.fill(ctx); err != nil {
 		return nil, fmt.Errorf("overload: store the keys: %w", err)
 	}
-	return o.measure(ctx, addr.AddrPort())
+	server := addr.AddrPort()
+	return o.measure(ctx, netip.AddrPortFrom(server.Addr().Unmap(), server.Port()))
 }
 
 // measure searches and then goes beyond what it found.
 func (o *OverloadOptions) measure(ctx context.Context, server netip.AddrPort) (*OverloadReport, error) {
 	load := openloop.Options{
-		Server: server, Keys: o.Keys, Budget: o.Budget, Sockets: o.Sockets,
+		Server: server, Keys: o.Keys, Budget: o.Budget, Sockets: o.Sockets, CPUs: o.CPUs,
 		Duration: time.Duration(o.StepSeconds * float64(time.Second)),
 	}
 	highest, limited, err := o.search(ctx, load)

@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -23,19 +22,27 @@ func Replay(ctx context.Context, o ReplayOptions) (*ReplayReport, error) {
 		return nil, err
 	}
 	defer c.Close()
-	before, err := readNode(ctx, c)
+	limits, err := c.Limits(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	node, err := newMeter(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("replay: ask the node before the start: %w", err)
 	}
-	r := newReplay(c, &o, before.maxValueBytes)
+	r := newReplay(c, &o, limits.MaxValueBytes)
+	stop := func() {}
+	if o.Connections > 1 { // with one, nothing else is in flight
+		stop = node.run(ctx)
+	}
 	start := time.Now()
 	err = r.run(ctx)
 	report := r.report(time.Since(start))
-	if after, statsErr := readNode(context.WithoutCancel(ctx), c); statsErr == nil {
-		report.describe(before, after)
-	} else if err == nil {
-		err = fmt.Errorf("replay: ask the node after the end: %w", statsErr)
+	stop()
+	if lookErr := node.look(context.WithoutCancel(ctx)); lookErr != nil && err == nil {
+		err = fmt.Errorf("replay: ask the node after the end: %w", lookErr)
 	}
+	node.describe(report)
 	return report, err
 }
 
@@ -56,40 +63,6 @@ func (o *ReplayOptions) open() (*client.Client, error) {
 		client.WithTimeout(o.OpTimeout), client.WithSourcePorts(o.SourcePorts), client.WithRetransmit(shortest, patientRTO))
 }
 
-// nodeStats is what a replay wants to know of the node.
-type nodeStats struct {
-	Evictions     uint64 `json:"evictions"`
-	Policy        string `json:"policy"`
-	Datapath      string `json:"datapath"`
-	Items         uint64 `json:"items"`
-	maxValueBytes int
-}
-
-func readNode(ctx context.Context, c *client.Client) (s nodeStats, err error) {
-	limits, err := c.Limits(ctx)
-	if err != nil {
-		return s, err
-	}
-	raw, err := c.Stats(ctx)
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, fmt.Errorf("the node's STATS are not the JSON expected: %w", err)
-	}
-	s.maxValueBytes = limits.MaxValueBytes
-	return s, nil
-}
-
-// describe fills in what the node says. A node that was restarted counts from 0.
-func (r *ReplayReport) describe(before, after nodeStats) {
-	r.Policy, r.Datapath, r.Items = after.Policy, after.Datapath, after.Items
-	r.Evictions = after.Evictions
-	if after.Evictions >= before.Evictions {
-		r.Evictions -= before.Evictions
-	}
-}
-
 // replay is one replay under way.
 type replay struct {
 	options *ReplayOptions
@@ -102,7 +75,7 @@ type replay struct {
 func newReplay(c *client.Client, o *ReplayOptions, maxValue int) *replay {
 	r := &replay{options: o, client: c, dealer: newDealer(o), start: time.Now()}
 	for range o.Connections {
-		r.workers = append(r.workers, newWorker(c, maxValue))
+		r.workers = append(r.workers, newWorker(c, maxValue, o.OpTimeout))
 	}
 	return r
 }
@@ -181,6 +154,7 @@ func (r *ReplayReport) add(o *ReplayReport) {
 	r.TooLarge += o.TooLarge
 	r.Deletes += o.Deletes
 	r.Touches += o.Touches
+	r.Retried += o.Retried
 	if r.FirstError == "" {
 		r.FirstError = o.FirstError
 	}

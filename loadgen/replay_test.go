@@ -113,6 +113,17 @@ func TestReplayUnderLoss(t *testing.T) {
 	}
 }
 
+// TestReplayInsists: what the node refuses for the moment is no error.
+func TestReplayInsists(t *testing.T) {
+	node := clienttest.New(t, clienttest.Config{})
+	node.Answer(wire.Put, wire.StatusFenced, 2)
+	node.Answer(wire.Get, wire.StatusOverloaded, 5) // of which the client swallows some
+	r, err := loadgen.Replay(ctx, loadgen.ReplayOptions{Source: gets("a", "a"), Server: node.Addr(), OpTimeout: time.Minute})
+	if err != nil || r.Hits != 1 || r.Misses != 1 || r.Errors+r.PutErrors != 0 || r.Retried < 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestReplaySeesCorruption: a node that serves another value than was put is
 // found out, even when its checksum is right.
 func TestReplaySeesCorruption(t *testing.T) {

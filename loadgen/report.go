@@ -35,7 +35,8 @@ type ReplayReport struct {
 	TooLarge   int64  `json:"too_large"`
 	Deletes    int64  `json:"deletes"`
 	Touches    int64  `json:"touches"`
-	Resent     uint64 `json:"resent"` // datagrams sent again after a silence
+	Resent     uint64 `json:"resent"`  // datagrams sent again after a silence
+	Retried    int64  `json:"retried"` // operations the node had refused for the moment
 	Items      uint64 `json:"items,omitempty"`
 	FirstError string `json:"first_error,omitempty"`
 }

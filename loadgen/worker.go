@@ -19,6 +19,7 @@ const longestLatency = int64(60 * time.Second)
 type worker struct {
 	client   *client.Client
 	maxValue int
+	patience time.Duration
 	latency  *hdrhistogram.Histogram // nanoseconds
 	report   ReplayReport            // its share of the counts
 	value    []byte
@@ -28,8 +29,8 @@ type worker struct {
 	requests, hits, errors atomic.Int64
 }
 
-func newWorker(c *client.Client, maxValue int) *worker {
-	return &worker{client: c, maxValue: maxValue, latency: hdrhistogram.New(1, longestLatency, 3)}
+func newWorker(c *client.Client, maxValue int, patience time.Duration) *worker {
+	return &worker{client: c, maxValue: maxValue, patience: patience, latency: hdrhistogram.New(1, longestLatency, 3)}
 }
 
 // run carries out batches until there are no more or ctx ends.
@@ -56,11 +57,13 @@ func (w *worker) do(ctx context.Context, j *job, key string) {
 		w.get(ctx, j, key)
 	case trace.Delete:
 		w.report.Deletes++
-		w.wrote(w.client.Delete(ctx, key))
+		w.wrote(w.insist(ctx, func() error { return w.client.Delete(ctx, key) }))
 	case trace.Touch:
 		w.report.Touches++
-		_, err := w.client.Touch(ctx, key, time.Duration(j.ttlSeconds)*time.Second)
-		w.wrote(err)
+		w.wrote(w.insist(ctx, func() error {
+			_, err := w.client.Touch(ctx, key, time.Duration(j.ttlSeconds)*time.Second)
+			return err
+		}))
 	default:
 		w.put(ctx, j, key)
 	}
@@ -69,7 +72,11 @@ func (w *worker) do(ctx context.Context, j *job, key string) {
 // get reads, checks what it gets, and fills a miss.
 func (w *worker) get(ctx context.Context, j *job, key string) {
 	start := time.Now()
-	item, err := w.client.GetInto(ctx, key, w.got)
+	var item client.Item
+	err := w.insist(ctx, func() (err error) {
+		item, err = w.client.GetInto(ctx, key, w.got)
+		return err
+	})
 	took := time.Since(start)
 	switch {
 	case err == nil:
@@ -103,9 +110,12 @@ func (w *worker) put(ctx context.Context, j *job, key string) {
 		return
 	}
 	w.value = AppendValue(w.value[:0], j.hash, j.valueBytes)
-	ttl := client.WithTTL(time.Duration(j.ttlSeconds) * time.Second)
 	w.report.Puts++
-	var err error
+	w.wrote(w.insist(ctx, func() error { return w.store(ctx, j, key) }))
+}
+
+func (w *worker) store(ctx context.Context, j *job, key string) (err error) {
+	ttl := client.WithTTL(time.Duration(j.ttlSeconds) * time.Second)
 	switch j.op {
 	case trace.Add:
 		_, err = w.client.Add(ctx, key, w.value, ttl)
@@ -114,7 +124,31 @@ func (w *worker) put(ctx context.Context, j *job, key string) {
 	default:
 		_, err = w.client.Put(ctx, key, w.value, ttl)
 	}
-	w.wrote(err)
+	return err
+}
+
+// insistEvery is the pause before a refused operation is tried again.
+const insistEvery = 10 * time.Millisecond
+
+// insist tries an operation again while the node refuses it for now: it sheds
+// load, or its fence has lapsed and will be renewed. The client itself leaves that
+// to its caller.
+func (w *worker) insist(ctx context.Context, do func() error) error {
+	err := do()
+	for end := time.Now().Add(w.patience); isPassing(err) && time.Now().Before(end); {
+		w.report.Retried++
+		select {
+		case <-time.After(insistEvery):
+		case <-ctx.Done():
+			return err
+		}
+		err = do()
+	}
+	return err
+}
+
+func isPassing(err error) bool {
+	return errors.Is(err, client.ErrFenced) || errors.Is(err, client.ErrOverloaded)
 }
 
 // wrote files the outcome of a write. That a condition did not hold is none of

@@ -1,6 +1,9 @@
 package shard
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // attach takes over what a predecessor left. It touches the superblock, the
 // class table and, after an unclean end, one index step: not the items.
@@ -147,14 +150,13 @@ func (s *Shard) nearHome(h Handle) bool {
 	return ok
 }
 
-// adoptSome adopts slabs; budget counts slots.
+// adoptSome adopts slots in the order of slabs.
 func (s *Shard) adoptSome(budget int) (work int) {
 	for work < budget && s.adopting > 0 {
 		for s.slabs[s.adoptAt].adopted {
 			s.adoptAt++
 		}
-		work += int(s.classes[s.slabs[s.adoptAt].class].slots)
-		s.adoptSlab(s.adoptAt)
+		work += s.adoptSlots(s.adoptAt, budget-work) + 1
 	}
 	return work
 }
@@ -173,18 +175,23 @@ func (s *Shard) adoptOne(c int) bool {
 	return false
 }
 
-// adoptSlab looks at all slots of a slab: those the index leads to go to the
-// eviction policy and the timer wheel, the others are freed. A slab that turns
-// out empty may leave its class by that.
-func (s *Shard) adoptSlab(i int) {
+// adoptSlab adopts what is left of a slab. If it turns out empty it may leave
+// its class by that.
+func (s *Shard) adoptSlab(i int) { s.adoptSlots(i, math.MaxInt) }
+
+// adoptSlots looks at up to n slots of a slab: those the index leads to go to
+// the eviction policy and the timer wheel, the others are freed.
+func (s *Shard) adoptSlots(i, n int) (looked int) {
 	sl := &s.slabs[i]
 	c := &s.classes[sl.class]
-	sl.adopted, sl.used = true, c.slots
-	s.stats.SlotBytes += int64(c.slots) * int64(s.sizes[sl.class])
-	c.unadopted--
-	s.adopting--
-	for slot := range c.slots {
-		h := s.slotHandle(i, slot)
+	if sl.adoptNext == 0 {
+		sl.used = c.slots
+		s.stats.SlotBytes += int64(c.slots) * int64(s.sizes[sl.class])
+	}
+	for ; looked < n && sl.adoptNext < c.slots; looked++ {
+		h := s.slotHandle(i, sl.adoptNext)
+		sl.adoptNext++
+		sl.adoptedTo = h + 1
 		switch {
 		case s.adoptable(h):
 			s.adoptItem(h, c)
@@ -193,6 +200,25 @@ func (s *Shard) adoptSlab(i int) {
 			s.mem.head(h).word = 0
 			s.recycle(h)
 		}
+	}
+	if sl.adoptNext == c.slots {
+		s.adopted(int32(i))
+	}
+	return looked
+}
+
+// adopted ends the adoption of a slab.
+func (s *Shard) adopted(i int32) {
+	sl := &s.slabs[i]
+	c := &s.classes[sl.class]
+	sl.adopted = true
+	c.unadopted--
+	s.adopting--
+	switch {
+	case sl.used == 0 && c.slabs > 1:
+		s.retireSlab(i)
+	case sl.free > 0:
+		s.list(i)
 	}
 	if s.adopting == 0 {
 		s.recount()

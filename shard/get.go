@@ -4,7 +4,7 @@ import "math/bits"
 
 // batchStage is how many GETs are in one stage together: enough misses to keep
 // the memory busy, few enough that the lines stay in the cache.
-const batchStage = 64
+const batchStage = 32
 
 // scratch is the working memory of GetBatch.
 type scratch struct {
@@ -21,6 +21,7 @@ func (s *Shard) GetBatch(gets []Get, nowNanos int64) {
 	for len(gets) > 0 {
 		n := min(len(gets), batchStage)
 		s.touchBuckets(gets[:n])
+		s.chooseItems(n)
 		s.touchItems(gets[:n])
 		s.answerAll(gets[:n])
 		gets = gets[n:]
@@ -38,20 +39,27 @@ func (s *Shard) touchBuckets(gets []Get) {
 	s.sink += uint64(sink)
 }
 
-// touchItems loads header and end of the key of the first candidate of each
-// GET. A wrong candidate costs a miss and nothing else.
+// chooseItems finds the first candidate of each GET. A wrong one, or an entry
+// that was removed, costs a slow look and nothing else.
+func (s *Shard) chooseItems(n int) {
+	for i := range n {
+		b := s.index.at(s.scratch.home[i])
+		s.scratch.handle[i] = 0
+		if hits := b.match(tagOf(s.scratch.mixed[i])); hits != 0 {
+			s.scratch.handle[i] = b.handles[bits.TrailingZeros32(hits)]
+		}
+	}
+}
+
+// touchItems loads header and end of the key of each candidate. It is apart from
+// chooseItems because a short loop keeps more loads in flight.
 func (s *Shard) touchItems(gets []Get) {
+	if s.verifying {
+		return // handles are checked before they are followed
+	}
 	var sink uint64
 	for i := range gets {
-		b := s.index.at(s.scratch.home[i])
-		var h Handle
-		for hits := b.match(tagOf(s.scratch.mixed[i])); hits != 0; hits &= hits - 1 {
-			if h = b.handles[bits.TrailingZeros32(hits)]; h != 0 {
-				break
-			}
-		}
-		s.scratch.handle[i] = h
-		if h != 0 && !s.verifying {
+		if h := s.scratch.handle[i]; h != 0 {
 			sink += s.mem.head(h).word + uint64(s.mem.touch(h, len(gets[i].Key)))
 		}
 	}
@@ -103,7 +111,7 @@ func (s *Shard) answer(g *Get, h Handle) {
 func (s *Shard) hit(g *Get, h Handle, head *header) {
 	word := head.word
 	if !g.NoTouch {
-		if sl := s.slabOf(h); s.adopting == 0 || sl.adopted {
+		if sl := s.slabOf(h); s.adopting == 0 || sl.knows(h) {
 			s.classes[sl.class].policy.Hit(h)
 		}
 	}

@@ -62,7 +62,7 @@ func (s *Shard) open(nowNanos int64) (Recovery, error) {
 // shard that evicts by count.
 func (s *Shard) choosePolicy() (links bool, err error) {
 	s.pool = evict.NewPool(s.policyMemory)
-	p, err := evict.New(s.cfg.Policy, policyMeta{s}, evict.Config{Pool: s.pool, CapacityHint: s.cfg.CapacityItems})
+	p, err := evict.New(s.cfg.Policy, policyMeta{s}, evict.Config{Pool: s.pool})
 	if err != nil {
 		return false, fmt.Errorf("shard %d: %w", s.cfg.ID, err)
 	}
@@ -90,6 +90,9 @@ func (s *Shard) plan(links bool, nowNanos int64) (superblock, error) {
 	maxWord := makeWord(MaxKeyBytes, s.cfg.MaxValueBytes, 0, true, true)
 	maxItem := s.mem.size(maxWord)
 	s.slabBytes = slabBytesFor(s.cfg.MemoryBytes, maxItem)
+	if s.cfg.Huge == alloc.Require {
+		s.slabBytes = alloc.HugePageBytes // so that single slabs can be released
+	}
 	s.slabShift = uint(bits.TrailingZeros(uint(s.slabBytes))) - 3
 	s.sizes = slotSizes(s.slabBytes, maxItem, s.cfg.Growth)
 	s.classes = make([]class, len(s.sizes))
@@ -166,15 +169,18 @@ func (s *Shard) openMapped(want *superblock) (Recovery, error) {
 	var err error
 	s.indexAt = (superBytes + uint64(want.slabs)*2 + bucketBytes - 1) &^ (bucketBytes - 1)
 	reserve := int64(s.indexAt) + s.cfg.MemoryBytes/3 + (minBuckets+padBuckets)*bucketBytes
-	huge := s.cfg.Huge
+	huge, slabHuge := s.cfg.Huge, s.cfg.Huge
 	if s.cfg.Dir == "" {
 		huge = smallHuge(&s.cfg)
+		if slabHuge == alloc.Auto {
+			slabHuge = huge
+		}
 	}
 	s.indexRegion, err = alloc.Open(s.spec("index", alloc.Index, reserve, huge))
 	if err != nil {
 		return Recovery{}, err
 	}
-	s.slabRegion, err = alloc.Open(s.spec("slabs", alloc.Slabs, int64(want.slabs)*int64(s.slabBytes), s.cfg.Huge))
+	s.slabRegion, err = alloc.Open(s.spec("slabs", alloc.Slabs, int64(want.slabs)*int64(s.slabBytes), slabHuge))
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -244,6 +250,8 @@ func (s *Shard) format(want *superblock) error {
 		s.freeSlabs = append(s.freeSlabs, int32(i))
 	}
 	s.budget -= int64(s.index.backed)*bucketBytes + int64(s.indexAt) + int64(len(s.slabs))*int64(s.slabBytes)
+	for s.budget < 0 && s.releaseSlab() { //nolint:revive // pages of the index were larger than planned for
+	}
 	s.super.magic = superMagic
 	if s.cfg.Prefault {
 		return s.slabRegion.Prefault()

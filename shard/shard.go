@@ -99,7 +99,8 @@ const (
 	maxEpoch     = 1<<24 - 1
 )
 
-// nextVersion is greater than every version seen here.
+// nextVersion is greater than every version seen here. It is taken before the
+// item appears, so that no successor gives it again.
 func (s *Shard) nextVersion() uint64 {
 	s.super.version++
 	return s.super.version
@@ -158,7 +159,7 @@ func (s *Shard) dropLive(h Handle, why Drop) {
 
 // discard lets go of an item that is not in the index any more.
 func (s *Shard) discard(h Handle, _ uint64, why Drop) {
-	if sl := s.slabOf(h); sl.adopted {
+	if sl := s.slabOf(h); sl.knows(h) {
 		s.classes[sl.class].policy.Remove(h)
 	}
 	s.forget(h, why)
@@ -169,7 +170,7 @@ func (s *Shard) forget(h Handle, why Drop) {
 	head := s.mem.head(h)
 	s.stats.ByDrop[why]++
 	s.logDrop(h, head, why)
-	if sl := s.slabOf(h); sl.adopted {
+	if sl := s.slabOf(h); sl.knows(h) {
 		s.uncountItem(&s.classes[sl.class], head.word)
 	}
 	if s.super.items > 0 {

@@ -18,15 +18,18 @@ const (
 type slab struct {
 	freeHead Handle // list of free slots
 	free     uint32 // its length
-	bump     uint32 // slots from here on were never used since the class changed
-	used     uint32 // slots that hold items, uploads or pinned remains
-	pins     uint32 // pinned slots and uploads: while there are some it cannot move
-	next     int32  // in the class's list of slabs with free slots
-	prev     int32
-	class    int16
-	listed   bool
-	adopted  bool // its slots were looked at since the attach
-	leaving  bool // being emptied: no new items
+	// Adoption: the next slot to look at, and the end of those that were.
+	adoptNext uint32
+	adoptedTo Handle
+	bump      uint32 // slots from here on were never used since the class changed
+	used      uint32 // slots that hold items, uploads or pinned remains
+	pins      uint32 // pinned slots and uploads: while there are some it cannot move
+	next      int32  // in the class's list of slabs with free slots
+	prev      int32
+	class     int16
+	listed    bool
+	adopted   bool // all its slots were looked at since the attach
+	leaving   bool // being emptied: no new items
 }
 
 // class is one slot size.
@@ -42,6 +45,9 @@ type class struct {
 	rate      float64 // the same, smoothed
 	borrowed  uint32  // items that had to take a larger class's slot, since then
 }
+
+// knows reports whether the books include a slot.
+func (sl *slab) knows(h Handle) bool { return sl.adopted || h < sl.adoptedTo }
 
 func (s *Shard) slabOf(h Handle) *slab { return &s.slabs[h>>s.slabShift] }
 
@@ -159,7 +165,7 @@ func (s *Shard) freeSlot(h Handle) {
 func (s *Shard) recycle(h Handle) {
 	i := int32(h >> s.slabShift)
 	sl := &s.slabs[i]
-	if !sl.adopted {
+	if !sl.knows(h) {
 		return // adoption will find it free
 	}
 	s.stats.SlotBytes -= int64(s.sizes[sl.class])
@@ -168,7 +174,7 @@ func (s *Shard) recycle(h Handle) {
 	sl.freeHead = h
 	sl.free++
 	sl.used--
-	if sl.used == 0 && !sl.leaving && s.classes[sl.class].slabs > 1 {
+	if sl.used == 0 && sl.adopted && !sl.leaving && s.classes[sl.class].slabs > 1 {
 		s.retireSlab(i)
 		return
 	}

@@ -133,12 +133,12 @@ func (s *Shard) allowed(w *Write, old Handle) bool {
 }
 
 func (s *Shard) put(w *Write, m uint64, upload Handle) {
-	n := newItem{hash: w.Hash, key: w.Key, value: w.Value, version: s.super.version + 1, stored: s.sec}
+	n := newItem{hash: w.Hash, key: w.Key, value: w.Value, version: s.nextVersion(), stored: s.sec}
 	n.expires, n.soft = s.deadline(w.TTLSeconds), s.deadline(w.SoftSeconds)
 	if w.Status = s.store(m, &n, upload); w.Status != OK {
 		return
 	}
-	w.Version = s.nextVersion()
+	w.Version = n.version
 	s.leases.cancel(w.Hash)
 	if s.cfg.Log != nil {
 		value := w.Value
@@ -211,7 +211,7 @@ func (s *Shard) incr(w *Write, m uint64, old Handle) {
 		w.Status = NotANumber
 		return
 	}
-	n := newItem{hash: w.Hash, key: w.Key, version: s.super.version + 1, stored: s.sec, expires: never, soft: never}
+	n := newItem{hash: w.Hash, key: w.Key, version: s.nextVersion(), stored: s.sec, expires: never, soft: never}
 	if word&flagTTL != 0 {
 		n.expires = *s.mem.expires(old, word)
 	}
@@ -223,7 +223,7 @@ func (s *Shard) incr(w *Write, m uint64, old Handle) {
 	if w.Status = s.store(m, &n, 0); w.Status != OK {
 		return
 	}
-	w.Version, w.Number = s.nextVersion(), sum
+	w.Version, w.Number = n.version, sum
 	s.leases.cancel(w.Hash)
 	if s.cfg.Log != nil {
 		s.cfg.Log.Append(LogRecord{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,28 @@ func (n *node) place() error {
 		return err
 	}
 	n.cpus, n.rest = placement.CPUs, placement.Others
+	if err := n.favor(); err != nil {
+		return err
+	}
 	return keepOff(n.rest)
+}
+
+// favoredNice is the priority of the data plane. A shard cannot move away from
+// other work on its CPU: without this, a busy machine makes it wait for tens of
+// milliseconds, and the watchdog takes it for frozen.
+const favoredNice = -10
+
+// favor raises the priority of all threads there are, which later ones inherit. It
+// needs CAP_SYS_NICE; without it the data plane takes its turn like everybody.
+func (n *node) favor() error {
+	return eachThread(func(tid int) error {
+		err := unix.Setpriority(unix.PRIO_PROCESS, tid, favoredNice)
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			n.log.Debug("running at ordinary priority", "cause", err)
+			return nil
+		}
+		return err
+	})
 }
 
 // keepOff binds all threads there are to the given CPUs; later ones inherit it. The
@@ -42,6 +64,11 @@ func keepOff(others []int) error {
 	for _, cpu := range others {
 		set.Set(cpu)
 	}
+	return eachThread(func(tid int) error { return unix.SchedSetaffinity(tid, &set) })
+}
+
+// eachThread calls do for each of the process's threads there are.
+func eachThread(do func(tid int) error) error {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return fmt.Errorf("list the own threads: %w", err)
@@ -51,8 +78,8 @@ func keepOff(others []int) error {
 		if err != nil {
 			continue
 		}
-		if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
-			return fmt.Errorf("move thread %d off the shards' CPUs: %w", tid, err)
+		if err := do(tid); err != nil && !errors.Is(err, unix.ESRCH) { // it may have ended
+			return fmt.Errorf("place thread %d: %w", tid, err)
 		}
 	}
 	return nil

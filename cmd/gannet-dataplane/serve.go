@@ -88,12 +88,30 @@ func (n *node) serve(ctx context.Context, beganNanos int64) error {
 			}
 		})
 	}
-	if err := n.announce(beganNanos); err != nil {
-		n.log.Error("cannot say on the board what is served", "error", err)
+	err := n.awaitLoops(ctx, failed)
+	if err == nil {
+		err = n.announce(beganNanos)
 	}
-	err := n.housekeep(ctx, failed)
+	if err == nil {
+		err = n.housekeep(ctx, failed)
+	}
 	n.drain(&stop, &running)
 	return err
+}
+
+// awaitLoops returns when every shard has beaten: from then on the watchdog may
+// judge them.
+func (n *node) awaitLoops(ctx context.Context, failed <-chan error) error {
+	for _, loop := range n.loops {
+		select {
+		case <-loop.Started():
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
 }
 
 // announce says on the board, and to systemd, that the node serves.

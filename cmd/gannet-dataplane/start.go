@@ -121,6 +121,9 @@ func (n *node) openBoard(nowNanos int64) error {
 	if err != nil {
 		return err
 	}
+	for i := range n.cpus {
+		b.Heartbeat(i).Beat(0, 0) // a predecessor's says nothing about this process
+	}
 	b.Node().Start(os.Getpid(), ticks, nowNanos)
 	dataplane.PublishReasons(b, verdictNames())
 	return nil

@@ -12,12 +12,15 @@ import (
 
 	"gannet/config"
 	"gannet/loadgen"
+	"gannet/loadgen/synthetic"
 	"gannet/loadgen/trace"
 )
 
 type replayCmd struct {
-	Trace  string `arg:"" optional:"" help:"Trace file, as it was published, compressed or not."`
-	Format string `placeholder:"NAME" help:"Format of the trace: ${formats}. A trace without a header needs it."`
+	Trace     string `arg:"" optional:"" help:"Trace file, as it was published, compressed or not."`
+	Format    string `placeholder:"NAME" help:"Format of the trace: ${formats}. A trace without a header needs it."`
+	Synthetic string `placeholder:"SPEC" help:"Instead of a trace, requests made from published statistics (twitter:cluster52) or a Zipf law (zipf:0.99,keys=1000000,value=100); needs --limit."`
+	Seed      uint64 `default:"1" placeholder:"N" help:"Seed of --synthetic: the same one makes the same requests."`
 
 	Server      string       `short:"s" group:"network" placeholder:"HOST:PORT" help:"Node to replay against (GANNET_SERVER; default: 127.0.0.1:9800)."`
 	Connections int          `group:"network" default:"8" placeholder:"N" help:"Requests in flight; with 1 the node meets them in the trace's order."`
@@ -43,6 +46,7 @@ trace has are done as such. Exits with 2 if a value was corrupt, with 1 if reque
 Examples:
   gannet replay OLTP.lis.zst --format arc
   gannet replay cluster52.csv.zst --format twitter --connections 1 -o json
+  gannet replay --synthetic twitter:cluster52 --limit 1000000
   gannet replay P3.lis.zst --format arc --in-process --policy lru --capacity-items 10000`
 }
 
@@ -72,6 +76,9 @@ func (c *replayCmd) Run(env *Env) error {
 		return err
 	}
 	defer input.close()
+	if c.Synthetic != "" {
+		fmt.Fprintf(env.Stderr, "replay: %s\n", input.name)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -92,6 +99,10 @@ func (c *replayCmd) Run(env *Env) error {
 
 func (c *replayCmd) check() error {
 	switch {
+	case c.Synthetic != "" && c.Trace != "":
+		return errors.New("a trace and --synthetic are given; use one of them")
+	case c.Synthetic != "" && c.Limit == 0:
+		return errors.New("--synthetic never ends; say after how many GETs with --limit")
 	case !c.InProcess && (c.Policy != "" || c.CapacityItems != 0 || c.Memory != 0):
 		return errors.New("--policy, --capacity-items and --memory need --in-process; a node has its own in its configuration")
 	case c.InProcess && c.Server != "":
@@ -145,8 +156,11 @@ func (f countedFile) Read(b []byte) (int, error) {
 }
 
 func (c *replayCmd) open() (*replayInput, error) {
-	if c.Trace == "" {
-		return nil, errors.New("no trace given; name a file")
+	switch {
+	case c.Synthetic != "":
+		return c.generate()
+	case c.Trace == "":
+		return nil, errors.New("no trace given; name a file, or use --synthetic")
 	}
 	file, err := os.Open(c.Trace)
 	if err != nil {
@@ -164,6 +178,14 @@ func (c *replayCmd) open() (*replayInput, error) {
 	input.source = reader
 	input.close = func() { _ = errors.Join(reader.Close(), file.Close()) } // only read from
 	return input, nil
+}
+
+func (c *replayCmd) generate() (*replayInput, error) {
+	generator, err := synthetic.Open(c.Synthetic, c.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("--synthetic: %w", err)
+	}
+	return &replayInput{source: generator, name: generator.Describe(), format: "synthetic", close: func() {}}, nil
 }
 
 // done is the share of the work that is done, 0 to 1.

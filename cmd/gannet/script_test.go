@@ -2,9 +2,9 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,16 +32,10 @@ func TestMain(m *testing.M) {
 	// The test binary is also the gannet that scripts run; only the tests need the
 	// data plane built.
 	if strings.HasSuffix(os.Args[0], ".test") {
-		dir, err := buildDataplane()
-		if err != nil {
+		if err := buildDataplane(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		code := 1
-		defer func() {
-			_ = os.RemoveAll(dir)
-			os.Exit(code)
-		}()
 	}
 	testscript.Main(cleanup{m}, map[string]func(){"gannet": main})
 }
@@ -53,17 +48,18 @@ func (c cleanup) Run() int {
 	return c.m.Run()
 }
 
-func buildDataplane() (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "gannet-test-"); err != nil {
-		return "", err
+func buildDataplane() error {
+	dir, err := os.MkdirTemp("", "gannet-test-")
+	if err != nil {
+		return err
 	}
 	dataplanePath = filepath.Join(dir, "gannet-dataplane")
 	build := exec.Command("go", "build", "-o", dataplanePath, "gannet/cmd/gannet-dataplane")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the data plane: %w\n%s", err, out)
+		return errors.Join(fmt.Errorf("build the data plane: %w\n%s", err, out), os.RemoveAll(dir))
 	}
-	return dir, nil
+	return nil
 }
 
 func TestScripts(t *testing.T) {
@@ -87,21 +83,29 @@ type nodesKey struct{}
 // testNode is a running gannet dev or gannet node.
 type testNode struct {
 	cmd     *exec.Cmd
-	out     bytes.Buffer // of both streams
-	lines   chan string
 	ended   chan struct{}
 	err     error // after ended
 	dataDir string
 	admin   string
+
+	mu     sync.Mutex
+	more   *sync.Cond
+	lines  []string // of both streams
+	seen   int      // lines that a wait has passed
+	closed bool     // there will be no more lines
 }
 
-// cmdNode: node start VERB [flags…] | stop | kill | signal SIGNAL | wait-dead | data-dir-gone
+// cmdNode: see the cases.
 func cmdNode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: node start VERB [flags…] | stop | kill | signal NAME | restarted")
+		ts.Fatalf("usage: node port | start VERB [flags…] | stop | kill | signal NAME | hup TEXT | fenced | gone")
 	}
 	nodes := ts.Value(nodesKey{}).(map[string]*testNode)
-	if args[0] == "start" {
+	switch args[0] {
+	case "port": // chooses NODE_PORT
+		ts.Setenv("NODE_PORT", freePort(ts))
+		return
+	case "start": // runs a verb until it says that it is ready
 		nodes["node"] = startNode(ts, args[1], args[2:])
 		return
 	}
@@ -110,16 +114,19 @@ func cmdNode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no node was started")
 	}
 	switch args[0] {
-	case "stop":
+	case "stop": // SIGTERM, and the exit code must be 0
 		n.stop(ts)
-	case "kill":
+	case "kill": // SIGKILL to the control process alone
 		ts.Check(n.cmd.Process.Kill())
 		<-n.ended
-	case "signal":
+	case "signal": // to the data plane; waits until another one serves
 		n.signalDataplane(ts, args[1])
-	case "fenced":
+	case "hup": // SIGHUP; waits for a line of the log
+		ts.Check(n.cmd.Process.Signal(unix.SIGHUP))
+		n.awaitLine(ts, func(line string) bool { return strings.Contains(line, args[1]) })
+	case "fenced": // waits until the fence has lapsed
 		n.awaitFence(ts)
-	case "gone":
+	case "gone": // the data directory is
 		if _, err := os.Stat(n.dataDir); !os.IsNotExist(err) {
 			ts.Fatalf("%s is still there: %v", n.dataDir, err)
 		}
@@ -129,18 +136,20 @@ func cmdNode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode {
-	n := &testNode{lines: make(chan string, 1000), ended: make(chan struct{})}
+	n := &testNode{ended: make(chan struct{})}
+	n.more = sync.NewCond(&n.mu)
 	port := ts.Getenv("NODE_PORT")
 	if port == "" {
 		port = freePort(ts)
 		ts.Setenv("NODE_PORT", port)
 	}
-	args := append([]string{verb, "--data-port=" + port, "--admin=127.0.0.1:0", "--log-level=info"}, flags...)
-	if verb == "node" {
+	args := append([]string{verb, "--data-port=" + port, "--admin=127.0.0.1:0"}, flags...)
+	if verb != "dev" {
 		n.dataDir = ts.MkAbs("data")
 		args = append(args, "--data-dir="+n.dataDir, "--memory=16MiB", "--shards=1")
 	}
 	n.cmd = exec.Command(lookIn(ts.Getenv("PATH"), "gannet"), args...)
+	n.cmd.Dir = ts.Getenv("WORK")
 	n.cmd.Env = append(os.Environ(), "GANNET_DATAPLANE_BINARY="+dataplanePath)
 	pipe, writer, err := os.Pipe()
 	ts.Check(err)
@@ -148,10 +157,8 @@ func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode
 	ts.Check(n.cmd.Start())
 	ts.Check(writer.Close())
 	go n.read(pipe)
-	ts.Defer(func() {
-		_ = n.cmd.Process.Signal(unix.SIGTERM)
-		<-n.ended
-	})
+	go n.wait()
+	ts.Defer(n.end)
 	n.awaitReady(ts)
 	ts.Setenv("GANNET_SERVER", "127.0.0.1:"+port)
 	ts.Setenv("ADMIN", n.admin)
@@ -175,40 +182,81 @@ func lookIn(path, name string) string {
 }
 
 func (n *testNode) read(pipe *os.File) {
-	defer close(n.lines)
 	scanner := bufio.NewScanner(pipe)
 	for scanner.Scan() {
-		n.lines <- scanner.Text()
+		n.mu.Lock()
+		n.lines = append(n.lines, scanner.Text())
+		n.more.Broadcast()
+		n.mu.Unlock()
 	}
 	_ = pipe.Close()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	n.more.Broadcast()
+}
+
+// awaitLine passes lines until one is wanted.
+func (n *testNode) awaitLine(ts *testscript.TestScript, wanted func(line string) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for {
+		for n.seen < len(n.lines) {
+			n.seen++
+			if wanted(n.lines[n.seen-1]) {
+				return
+			}
+		}
+		if n.closed {
+			ts.Fatalf("the node ended before it said what was waited for:\n%s", strings.Join(n.lines, "\n"))
+		}
+		n.more.Wait()
+	}
+}
+
+// wait does not wait for the pipe: a data plane that lives on holds it open.
+func (n *testNode) wait() {
 	n.err = n.cmd.Wait()
 	close(n.ended)
 }
 
 // awaitReady reads what the node prints until it says that it is ready. dev says
-// so in words, node in its log.
+// so in words, the others in their log.
 func (n *testNode) awaitReady(ts *testscript.TestScript) {
-	for line := range n.lines {
-		n.out.WriteString(line + "\n")
+	n.awaitLine(ts, func(line string) bool {
 		fields := strings.Fields(line)
+		logged := strings.Contains(line, `msg="admin port"`)
 		switch {
+		case logged:
+			_, n.admin, _ = strings.Cut(line, "url=")
 		case len(fields) > 1 && fields[0] == "admin":
 			n.admin = fields[1]
 		case len(fields) > 1 && fields[0] == "memory":
 			n.dataDir = fields[1]
-		case strings.Contains(line, `msg="admin port"`):
-			_, n.admin, _ = strings.Cut(line, "url=")
 		}
-		if line == "Ctrl-C ends it." || strings.Contains(line, `msg="admin port"`) {
-			ts.Logf("%s", n.out.String())
-			go func() { // what follows must not fill the pipe
-				for range n.lines {
-				}
-			}()
-			return
-		}
+		return logged || line == "Ctrl-C ends it."
+	})
+}
+
+// end leaves nothing behind, whatever the script did.
+func (n *testNode) end() {
+	_ = n.cmd.Process.Signal(unix.SIGTERM)
+	<-n.ended
+	path := control.BoardPath(n.dataDir)
+	if _, err := os.Stat(path); err != nil {
+		return // attaching would make the directory again
 	}
-	ts.Fatalf("the node ended before it was ready:\n%s", n.out.String())
+	b, err := board.Attach(path)
+	if err != nil {
+		return
+	}
+	defer b.Close()
+	var left control.Target
+	left.PID, left.StartTicks = b.Node().PID()
+	if process, err := control.OpenProcess(left); err == nil {
+		_ = process.Signal(unix.SIGKILL)
+		_ = process.Close()
+	}
 }
 
 func (n *testNode) stop(ts *testscript.TestScript) {
@@ -305,7 +353,7 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	got := 0
 	if err != nil {
 		var exit *exec.ExitError
-		if !asExit(err, &exit) {
+		if !errors.As(err, &exit) {
 			ts.Fatalf("%v", err)
 		}
 		got = exit.ExitCode()
@@ -313,10 +361,4 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(got) != args[0] {
 		ts.Fatalf("exit code %d, want %s", got, args[0])
 	}
-}
-
-func asExit(err error, exit **exec.ExitError) bool {
-	e, ok := err.(*exec.ExitError)
-	*exit = e
-	return ok
 }

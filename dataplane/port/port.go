@@ -98,15 +98,17 @@ type Port interface {
 	Recv(rx []Rx) int
 
 	// Send takes the frames of tx over, in order, and returns how many it took;
-	// the rest stay with the caller (the queue is full: try again later).
-	// Nothing leaves before Flush.
+	// the rest stay with the caller (the queue is full, or Completed is due: try again
+	// later). Nothing leaves before Flush. A tail may always be passed: where it
+	// cannot be sent from its place, Send copies it, and its token is due at once. A
+	// datagram longer than the path takes is taken, dropped and counted (too_long).
 	Send(tx []Tx) int
 
 	// Release takes an unanswered frame back.
 	Release(f Frame)
 
 	// Lease lends an empty frame addressed to the peer of like (which the caller
-	// holds). False when no frame is free.
+	// holds): its Payload has length 0 and room for a reply. False when no frame is free.
 	Lease(like Frame) (Rx, bool)
 
 	// Raw returns the whole datagram of a held frame, headers and peer included,

@@ -19,6 +19,7 @@ type Waker struct {
 	mu      sync.Mutex  // guards event against Close during Wake
 	event   int         // eventfd; -1 once closed
 	fds     [2]unix.PollFd
+	count   [8]byte // what Poll reads from event
 	timeout unix.Timespec
 }
 
@@ -74,8 +75,7 @@ func (w *Waker) Poll(fd int, events int16, timeout time.Duration) error {
 
 // seen empties the eventfd first: a Wake after the clearing writes it again.
 func (w *Waker) seen() {
-	var count [8]byte
-	_, _ = unix.Read(w.event, count[:])
+	_, _ = unix.Read(w.event, w.count[:])
 	w.pending.Store(false)
 }
 

@@ -220,15 +220,24 @@ func TestKernelDropsAreCounted(t *testing.T) {
 	}
 }
 
-func TestShardsHavePortsOfTheirOwn(t *testing.T) {
-	probe := open(t, Options{})
-	base := probe.LocalPort()
-	_ = probe.Close()
-	g, err := OpenAll(Options{BasePort: base, Shards: 3})
-	if err != nil {
-		t.Skipf("ports %d to %d are not all free: %v", base, base+2, err)
+// openThree finds a base port with two free ports behind it.
+func openThree(t *testing.T) (*Group, uint16) {
+	t.Helper()
+	for range 100 {
+		probe := open(t, Options{})
+		base := probe.LocalPort()
+		_ = probe.Close()
+		if g, err := OpenAll(Options{BasePort: base, Shards: 3}); err == nil {
+			t.Cleanup(func() { _ = g.Close() })
+			return g, base
+		}
 	}
-	defer g.Close()
+	t.Fatal("no three free ports in a row")
+	return nil, 0
+}
+
+func TestShardsHavePortsOfTheirOwn(t *testing.T) {
+	g, base := openThree(t)
 	for i, p := range g.Ports {
 		peer := dial(t, "::1", base+uint16(i))
 		rx := request(t, p, peer, []byte("hello"))
@@ -236,7 +245,7 @@ func TestShardsHavePortsOfTheirOwn(t *testing.T) {
 			t.Errorf("shard %d: %+v", i, rx)
 		}
 	}
-	_, err = OpenAll(Options{BasePort: base - 1, Shards: 2})
+	_, err := OpenAll(Options{BasePort: base - 1, Shards: 2})
 	if !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("a port in use: %v", err)
 	}

@@ -2,11 +2,13 @@ package openloop
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 
 	"gannet/wire"
 )
@@ -27,6 +29,7 @@ type target struct {
 // generator offers its share of the load over one socket, from one thread.
 type generator struct {
 	socket   *socket
+	cpu      int // to be pinned to; negative = none
 	shard    uint16
 	targets  []target
 	rate     float64
@@ -49,11 +52,15 @@ const sessionID = 0x09E27009
 func newGenerator(s *socket, shard uint16, targets []target, o *Options, rate float64, seed uint64) *generator {
 	g := &generator{
 		socket: s, shard: shard, targets: targets, rate: rate, duration: o.Duration, budget: int64(o.Budget),
+		cpu:    -1,
 		random: rand.New(rand.NewPCG(seed, uint64(shard))),
 		due:    make([]int64, ringSlots),
 		out:    newDatagrams(batchDatagrams, requestBytes),
 		in:     newDatagrams(batchDatagrams, replyBytes),
 		hits:   hdrhistogram.New(1, int64(time.Minute), 3),
+	}
+	if len(o.CPUs) > 0 {
+		g.cpu = o.CPUs[int(seed-o.Seed)%len(o.CPUs)]
 	}
 	for i := range batchDatagrams {
 		g.template(g.out.buffer(i))
@@ -69,8 +76,9 @@ func (g *generator) template(b []byte) {
 
 // run carries out the schedule and then waits for the last replies.
 func (g *generator) run(start time.Time) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if g.err = g.pin(); g.err != nil {
+		return
+	}
 	g.start = start
 	total := int64(g.rate * g.duration.Seconds())
 	for g.sent < total && g.err == nil {
@@ -90,6 +98,21 @@ func (g *generator) run(start time.Time) {
 			g.socket.wait(time.Until(end))
 		}
 	}
+}
+
+// pin takes a thread for this goroutine and ties it to its CPU. A pinned thread is
+// not given back: it ends with the goroutine.
+func (g *generator) pin() error {
+	runtime.LockOSThread()
+	if g.cpu < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(g.cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin the generator to CPU %d: %w: give a CPU that this process may run on", g.cpu, err)
+	}
+	return nil
 }
 
 // moment is when a request is due.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gannet/client/clienttest"
 	"gannet/loadgen/openloop"
 	"gannet/wire"
@@ -45,6 +47,29 @@ func TestOffersItsSchedule(t *testing.T) {
 	r := run(t, o)
 	if r.Sent < 380 || r.Sent > 400 || r.Good != r.Sent || node.Count(wire.Get) != int(r.Sent) {
 		t.Errorf("%+v; the node saw %d GETs, want all of 400 good", r, node.Count(wire.Get))
+	}
+}
+
+func TestPins(t *testing.T) {
+	node := clienttest.New(t, clienttest.Config{})
+	fill(node, 0, 100)
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	o := options(node)
+	for cpu := range 1024 {
+		if allowed.IsSet(cpu) {
+			o.CPUs = append(o.CPUs, cpu)
+		}
+	}
+	o.Sockets = 3
+	if r := run(t, o); r.Good != r.Sent {
+		t.Errorf("%+v", r)
+	}
+	o.CPUs = []int{1023}
+	if _, err := openloop.Run(context.Background(), o); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a CPU that does not exist: %v, want EINVAL", err)
 	}
 }
 
@@ -96,6 +121,25 @@ func TestRefusesNonsense(t *testing.T) {
 		if _, err := openloop.Run(context.Background(), o); !errors.Is(err, openloop.ErrOptions) {
 			t.Errorf("%s: %v, want ErrOptions", name, err)
 		}
+	}
+}
+
+// TestAwaitsTheNode: a node whose port is still closed is waited for.
+func TestAwaitsTheNode(t *testing.T) {
+	node := clienttest.New(t, clienttest.Config{})
+	fill(node, 0, 100)
+	node.Stop()
+	done := make(chan error)
+	go func() {
+		_, err := openloop.Run(context.Background(), options(node))
+		done <- err
+	}()
+	time.Sleep(10 * time.Millisecond) // most likely refused once by now; either way it must end well
+	if err := node.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -20,7 +20,11 @@ type Options struct {
 	Duration time.Duration  // of the schedule
 	Budget   time.Duration  // of each request: in its header, and the bound of good
 	Sockets  int            // to each shard; 0 = 1
-	Seed     uint64
+	// CPUs are those the generator's threads are pinned to, in turn; nil leaves the
+	// choice to the kernel. On one machine with the node, keep them off its shards'
+	// CPUs: who shares a CPU with what it measures, measures itself.
+	CPUs []int
+	Seed uint64
 }
 
 func (o *Options) check() error {

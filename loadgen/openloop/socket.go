@@ -22,10 +22,10 @@ type socket struct {
 	hello  wire.HelloReply
 }
 
-// helloTries, each of helloWait: the node may be just starting.
+// The node may be just starting: HELLO is said every helloEvery for helloPatience.
 const (
-	helloTries = 50
-	helloWait  = 100 * time.Millisecond
+	helloEvery    = 50 * time.Millisecond
+	helloPatience = 5 * time.Second
 )
 
 // connect opens a socket to a port of the node and says HELLO.
@@ -66,15 +66,19 @@ func (s *socket) greet(ctx context.Context) error {
 	request := wire.AppendRequest(nil, &wire.RequestHeader{RequestID: 1, SessionID: 1})
 	request = wire.AppendOp(request, 0, &wire.Op{Code: wire.Hello, Value: make([]byte, wire.MinHelloPadBytes)})
 	buf := make([]byte, replyBytes)
-	for range helloTries {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	for end := time.Now().Add(helloPatience); time.Now().Before(end); {
+		next := time.NewTimer(helloEvery)
 		_, _ = unix.Write(s.fd, request) // a refusal shows as silence
-		s.wait(helloWait)
-		n, err := unix.Read(s.fd, buf)
-		if err == nil && s.greeted(buf[:n]) {
+		s.wait(helloEvery)
+		if n, err := unix.Read(s.fd, buf); err == nil && s.greeted(buf[:n]) {
+			next.Stop()
 			return nil
+		}
+		select { // a closed port is reported at once: the pause is kept all the same
+		case <-next.C:
+		case <-ctx.Done():
+			next.Stop()
+			return ctx.Err()
 		}
 	}
 	return ErrNoNode

@@ -51,7 +51,7 @@ func Clusters() []string {
 func findCluster(name string) (cluster, error) {
 	for line := range strings.Lines(twitterTable) {
 		fields := strings.Fields(line)
-		if fields[0] != name {
+		if fields[0] != name || name == "#" {
 			continue
 		}
 		if strings.Contains(line, unpublished) {

@@ -71,9 +71,6 @@ type Config struct {
 	// share one pool, so that memory follows the slabs from class to class.
 	// nil gives the instance a pool of its own on the Go heap.
 	Pool *Pool
-	// CapacityHint is the expected number of items, 0 when unknown. It spares
-	// growing; it does not limit.
-	CapacityHint int
 }
 
 // makers is the one list of policies.

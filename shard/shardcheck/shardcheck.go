@@ -59,7 +59,7 @@ func put(s *shard.Shard, k, v []byte, now int64) error {
 // load has shifted from 200 B to 2 KB values: first the memory is filled twice
 // over with small values, then as many bytes of large ones are written.
 func Imbalance() (Figure, error) {
-	const memory = 256 << 20
+	const memory = 128 << 20
 	s, err := open(shard.Config{MemoryBytes: memory, Huge: alloc.Never})
 	if err != nil {
 		return Figure{}, err
@@ -93,7 +93,7 @@ func Imbalance() (Figure, error) {
 // B) when memory is full and items are being evicted: all memory the shard
 // holds, whatever it is for, less keys and values, for each item.
 func Overhead(policy string) (Figure, error) {
-	const memory = 256 << 20
+	const memory = 128 << 20
 	s, err := open(shard.Config{MemoryBytes: memory, Policy: policy, Huge: alloc.Never})
 	if err != nil {
 		return Figure{}, err
@@ -146,7 +146,9 @@ func BatchedGet(o Options) (Batched, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer borrowHugePages(int64(o.Items)*130 + 128<<20)()
+	if giveBack, err := alloc.BorrowHugePages(int64(o.Items)*130 + 128<<20); err == nil {
+		defer giveBack() // without them Fallback says so
+	}
 	s, fallback, err := filled(o.Items)
 	if err != nil {
 		return Batched{}, err

@@ -23,7 +23,6 @@ type env struct {
 	bin    string
 	traces string
 	table  *rows.Table
-	failed map[string]error // group → why
 }
 
 // group measures rows that share a set-up.
