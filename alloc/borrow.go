@@ -27,13 +27,16 @@ func BorrowHugePages(bytes int64) (giveBack func(), err error) {
 		_ = os.WriteFile(hugePagesFile, fmt.Append(nil, before), 0o644)
 		lock.Close()
 	}
-	if err := os.WriteFile(hugePagesFile, fmt.Append(nil, before+pages), 0o644); err != nil || before < 0 {
-		lock.Close()
-		return nil, fmt.Errorf("alloc: borrow %d huge pages: %w: be root, or set vm.nr_hugepages beforehand", pages, err)
+	free := int64(0)
+	for range 3 { // the kernel may need a second try to make room
+		if err := os.WriteFile(hugePagesFile, fmt.Append(nil, before+pages), 0o644); err != nil || before < 0 {
+			lock.Close()
+			return nil, fmt.Errorf("alloc: borrow %d huge pages: %w: be root, or set vm.nr_hugepages beforehand", pages, err)
+		}
+		if free = freeHugeBytes(); free >= bytes {
+			return giveBack, nil
+		}
 	}
-	if free := freeHugeBytes(); free < bytes {
-		giveBack()
-		return nil, &ErrNoMemory{Purpose: Other, Path: hugePagesFile, Want: bytes, Have: free, How: "memory is full or in pieces: free some, or boot with hugepages="}
-	}
-	return giveBack, nil
+	giveBack()
+	return nil, &ErrNoMemory{Purpose: Other, Path: hugePagesFile, Want: bytes, Have: free, How: "memory is full or in pieces: free some, or boot with hugepages="}
 }

@@ -4,13 +4,14 @@ import "math/bits"
 
 // batchStage is how many GETs are in one stage together: enough misses to keep
 // the memory busy, few enough that the lines stay in the cache.
-const batchStage = 32
+const batchStage = 64
 
 // scratch is the working memory of GetBatch.
 type scratch struct {
 	mixed  [batchStage]uint64
 	home   [batchStage]uint64
 	handle [batchStage]Handle
+	late   [batchStage]uint8 // whose home had no candidate but overflows
 }
 
 // GetBatch answers gets in stages: the buckets of all, the items of all, then
@@ -39,16 +40,33 @@ func (s *Shard) touchBuckets(gets []Get) {
 	s.sink += uint64(sink)
 }
 
-// chooseItems finds the first candidate of each GET. A wrong one, or an entry
-// that was removed, costs a slow look and nothing else.
+// chooseItems finds the first candidate of each GET, in its home or else in the
+// bucket after it. A wrong one, or an entry that was removed, costs a slow look
+// and nothing else.
 func (s *Shard) chooseItems(n int) {
+	late, sink := 0, uint32(0)
 	for i := range n {
 		b := s.index.at(s.scratch.home[i])
-		s.scratch.handle[i] = 0
-		if hits := b.match(tagOf(s.scratch.mixed[i])); hits != 0 {
-			s.scratch.handle[i] = b.handles[bits.TrailingZeros32(hits)]
+		h := b.candidate(tagOf(s.scratch.mixed[i]))
+		s.scratch.handle[i] = h
+		if h == 0 && b.overflow() != 0 {
+			sink += s.index.at(s.scratch.home[i] + 1).meta
+			s.scratch.late[late] = uint8(i)
+			late++
 		}
 	}
+	s.sink += uint64(sink)
+	for _, i := range s.scratch.late[:late] {
+		s.scratch.handle[i] = s.index.at(s.scratch.home[i] + 1).candidate(tagOf(s.scratch.mixed[i]))
+	}
+}
+
+// candidate returns the handle of the first entry with the tag, 0 for none.
+func (b *bucket) candidate(tag uint16) Handle {
+	if hits := b.match(tag); hits != 0 {
+		return b.handles[bits.TrailingZeros32(hits)]
+	}
+	return 0
 }
 
 // touchItems loads header and end of the key of each candidate. It is apart from
@@ -60,7 +78,8 @@ func (s *Shard) touchItems(gets []Get) {
 	var sink uint64
 	for i := range gets {
 		if h := s.scratch.handle[i]; h != 0 {
-			sink += s.mem.head(h).word + uint64(s.mem.touch(h, len(gets[i].Key)))
+			head := s.mem.head(h) // may straddle two lines
+			sink += head.version + head.word + uint64(s.mem.touch(h, len(gets[i].Key)))
 		}
 	}
 	s.sink += sink

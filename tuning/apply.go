@@ -130,6 +130,9 @@ func (a *applying) setOne(c Change) error {
 		return &KnobError{c.Knob.Name, explain(err)}
 	}
 	got, err := c.Setting.Read(a.host)
+	if err == nil && got == c.Now && (c.Setting.Kind == KindFeature || c.Setting.Kind == KindCoalesce) {
+		return a.refuse(e, w, errors.New("the driver took it and changed nothing"))
+	}
 	if err == nil && got != c.Wanted {
 		err = fmt.Errorf("the kernel made %s of %s for %s", shorten(got), shorten(c.Wanted), c.Setting)
 	}

@@ -357,4 +357,6 @@ func (Kernel) DeleteFlowRule(nic string, location int) error {
 }
 
 // unsupported tells whether an error means that there is nothing to set.
-func unsupported(err error) bool { return errors.Is(err, ErrUnsupported) || errors.Is(err, unix.EOPNOTSUPP) }
+func unsupported(err error) bool {
+	return errors.Is(err, ErrUnsupported) || errors.Is(err, unix.EOPNOTSUPP)
+}

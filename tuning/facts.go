@@ -18,7 +18,8 @@ type Facts struct {
 	Home     bool   // the namespace is the machine's first
 	BootID   string
 	Topology Topology
-	NIC      *NIC // nil = none was asked for
+	NIC      *NIC     // nil = none was asked for
+	Others   []string // the interfaces that could be asked for
 	Balancer Balancer
 	Congest  []string // TCP congestion controls that are loaded
 	Values   map[Setting]Reading
@@ -28,6 +29,8 @@ type Facts struct {
 type Reading struct {
 	Value string
 	Err   error
+	// Locked is set for files that the kernel does not let be written from here.
+	Locked bool
 }
 
 // NIC is a network interface.
@@ -69,6 +72,8 @@ func Probe(h *Host, o *Options) (*Facts, error) {
 	if f.Topology, err = readTopology(h); err != nil {
 		return nil, err
 	}
+	names, _ := h.Files.ReadDir(netDir)
+	f.Others = slices.DeleteFunc(names, func(name string) bool { return name == "lo" })
 	if o.NIC != "" {
 		if f.NIC, err = readNIC(h, o.NIC); err != nil {
 			return nil, err
@@ -83,7 +88,8 @@ func Probe(h *Host, o *Options) (*Facts, error) {
 		}
 		for _, item := range k.Scan(f, o) {
 			value, err := item.Setting.Read(h)
-			f.Values[item.Setting] = Reading{value, err}
+			locked := (item.Setting.Kind == KindFile || item.Setting.Kind == KindChoice) && h.Files.ReadOnly(item.Setting.Target)
+			f.Values[item.Setting] = Reading{value, err, locked}
 		}
 	}
 	return f, nil

@@ -28,6 +28,9 @@ type Files interface {
 	// ReadDir gives the sorted names in a folder.
 	ReadDir(path string) ([]string, error)
 	Readlink(path string) (string, error)
+	// ReadOnly tells whether the file's mode lets nobody write, root included: the kernel marks so what it does not
+	// let be set from here.
+	ReadOnly(path string) bool
 }
 
 // This is the machine the process runs on.
@@ -90,6 +93,12 @@ func (r Root) ReadDir(p string) ([]string, error) {
 
 // Readlink reads a symbolic link.
 func (r Root) Readlink(p string) (string, error) { return os.Readlink(r.path(p)) }
+
+// ReadOnly looks at the file's mode.
+func (r Root) ReadOnly(p string) bool {
+	info, err := os.Stat(r.path(p))
+	return err == nil && info.Mode().Perm()&0o222 == 0
+}
 
 func writeSynced(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)

@@ -85,7 +85,8 @@ fi`,
 		Tradeoff: "None for a host of its own; a host that also does other work may want other queues for that.",
 		Measure:  "ethtool -x NIC; packets by queue in ethtool -S NIC differ by less than a tenth.",
 		Scan:     ofNIC(KindRSS, ""), Want: wantRSS,
-		Shell: `tool_do "rss equal" -X "$NIC" equal "$SHARDS" -- -X "$NIC" default`,
+		Shell: `# The driver's own table follows the number of queues; one that was set by hand is left alone.
+if ethtool -x "$NIC" >/dev/null 2>&1; then note "spread over queues: see that ethtool -x $NIC shows all $SHARDS queues evenly"; fi`,
 	},
 	{
 		Name: "nic.coalesce", Group: "nic", Roles: everywhere,
@@ -95,8 +96,9 @@ fi`,
 		Tradeoff: "More interrupts at medium load: a few percent of CPU. Under full load shards poll, and it does not matter.",
 		Measure:  "gannet replay at 10 % load: p50 falls by the former delay; interrupts a second in /proc/interrupts rise.",
 		Scan:     ofNIC(KindCoalesce, ""), Want: wantCoalesce,
-		Shell: `tool_set "adaptive-rx" "$(coalesce_now 'Adaptive RX')" off -C "$NIC" adaptive-rx
-tool_set "rx-usecs" "$(coalesce_now rx-usecs:)" 8 -C "$NIC" rx-usecs`,
+		Shell: `tool_set "adaptive-rx" "$(coalesce_adaptive)" off -C "$NIC" adaptive-rx
+tool_set "rx-usecs" "$(coalesce_number rx-usecs)" 8 -C "$NIC" rx-usecs
+tool_set "tx-usecs" "$(coalesce_number tx-usecs)" 8 -C "$NIC" tx-usecs`,
 	},
 	{
 		Name: "nic.flow", Group: "nic", Roles: serving,
@@ -123,7 +125,9 @@ done`,
 		Measure:  "the RPS column (10th) of /proc/net/softnet_stat stays still.",
 		Scan:     scanQueues("rx", "rps_cpus"),
 		Want:     func(in *Inputs, i Item) Want { return Want{Value: formatMask(nil, in.now(i.Setting))} },
-		Shell:    `for f in "/sys/class/net/$NIC"/queues/rx-*/rps_cpus; do put "$f" 0; done`,
+		Shell: `for f in "/sys/class/net/$NIC"/queues/rx-*/rps_cpus; do
+	[ -e "$f" ] && [ -n "$(tr -d '0,\n' <"$f")" ] && put "$f" 0
+done`,
 	},
 	{
 		Name: "nic.xps", Group: "nic", Roles: bypassing,
@@ -136,7 +140,7 @@ done`,
 		Shell: `queue=0
 for cpu in $SHARD_CPUS; do
 	f="/sys/class/net/$NIC/queues/tx-$queue/xps_cpus"
-	[ -e "$f" ] && put "$f" "$(mask "$cpu" "$f")"
+	cat "$f" >/dev/null 2>&1 && put "$f" "$(mask "$cpu" "$f")"
 	queue=$((queue + 1))
 done`,
 	},
@@ -329,7 +333,7 @@ func scanQueues(direction, name string) func(*Facts, *Options) []Item {
 
 func wantXPS(in *Inputs, i Item) Want {
 	if i.N >= len(in.Layout.Shards) {
-		return leave("no shard sends on queue %d", i.N)
+		return leave("no shard sends on this queue")
 	}
 	return Want{Value: formatMask([]int{in.Layout.Shards[i.N]}, in.now(i.Setting))}
 }

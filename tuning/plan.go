@@ -75,6 +75,10 @@ func (in *Inputs) judge(k *Knob, item Item) Change {
 		c.State, c.Reason = StateLeft, "it is the whole machine's, and this network namespace is not the machine's first"
 		return c
 	}
+	if reading.Locked && !k.Advice {
+		c.State, c.Reason = StateLeft, in.whyLocked()
+		return c
+	}
 	want := k.Want(in, item)
 	c.Wanted, c.Reason = want.Value, want.Leave
 	switch {
@@ -88,6 +92,13 @@ func (in *Inputs) judge(k *Knob, item Item) Change {
 		c.State = StateChange
 	}
 	return c
+}
+
+func (in *Inputs) whyLocked() string {
+	if !in.Facts.Home {
+		return "the kernel lets it be set in the machine's first network namespace only"
+	}
+	return "the kernel does not let it be set"
 }
 
 // whyUnreadable turns an error into a reason that helps.

@@ -10,6 +10,7 @@ import (
 type row struct {
 	Change
 	count int
+	mixed bool // the values are those of the first
 }
 
 // Table prints the plan for people: a line for each knob (settings that are alike share one), and below it why, and who
@@ -17,7 +18,7 @@ type row struct {
 func (p *Plan) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Role %s on Linux %s, %s\n\n", p.Options.Role, p.Facts.Kernel, p.subject())
-	fmt.Fprintf(&b, "%-26s %-30s %-30s %s\n", "KNOB", "NOW", "WANTED", "VERDICT")
+	fmt.Fprintf(&b, "%-30s %-30s %-30s %s\n", "KNOB", "NOW", "WANTED", "VERDICT")
 	last := ""
 	for _, r := range p.rows() {
 		name := r.Knob.Name
@@ -25,7 +26,10 @@ func (p *Plan) Table() string {
 			name += fmt.Sprintf(" (%d)", r.count)
 		}
 		now, wanted := columns(r.Change)
-		fmt.Fprintf(&b, "%-26s %-30s %-30s %s\n", name, now, wanted, verdict(r.Change))
+		if r.mixed {
+			wanted = clip(wanted, 26) + " …"
+		}
+		fmt.Fprintf(&b, "%-30s %-30s %-30s %s\n", name, now, wanted, verdict(r.Change))
 		if r.Knob.Name != last {
 			fmt.Fprintf(&b, "    %s. Source: %s.\n", r.Knob.Why, r.Knob.Source)
 		}
@@ -42,7 +46,7 @@ func (p *Plan) subject() string {
 		where = "a virtual machine (" + p.Facts.Virtual + ")"
 	}
 	if n == nil {
-		return where + ", no interface chosen (--nic)"
+		return fmt.Sprintf("%s. No interface chosen: say --nic, one of %s", where, strings.Join(p.Facts.Others, ", "))
 	}
 	node := ""
 	if n.Node >= 0 {
@@ -51,21 +55,36 @@ func (p *Plan) subject() string {
 	return fmt.Sprintf("%s, %s (driver %s%s)", where, n.Name, driverName(n), node)
 }
 
+// rowsLeast is how many rows a knob may have in one state before they are drawn together.
+const rowsLeast = 4
+
+// rows draws settings together that are alike, and where a knob has many that differ only in their values, these too.
 func (p *Plan) rows() []row {
+	alike := func(a, b *Change) bool { return a.Now == b.Now && a.Wanted == b.Wanted }
+	rows := p.group(alike)
+	perState := map[[3]string]int{}
+	for _, r := range rows {
+		perState[r.key()]++
+	}
+	return p.group(func(a, b *Change) bool { return alike(a, b) || perState[(&row{Change: *a}).key()] > rowsLeast })
+}
+
+func (r *row) key() [3]string { return [3]string{r.Knob.Name, string(r.State), r.Reason} }
+
+// group draws changes of one knob and state together, if the values may be.
+func (p *Plan) group(together func(a, b *Change) bool) []row {
 	var rows []row
+next:
 	for _, c := range p.Changes {
-		found := false
 		for i := range rows {
 			r := &rows[i]
-			if r.Knob == c.Knob && r.Now == c.Now && r.Wanted == c.Wanted && r.State == c.State && r.Reason == c.Reason {
+			if r.key() == (&row{Change: c}).key() && together(&r.Change, &c) {
 				r.count++
-				found = true
-				break
+				r.mixed = r.mixed || r.Now != c.Now || r.Wanted != c.Wanted
+				continue next
 			}
 		}
-		if !found {
-			rows = append(rows, row{c, 1})
-		}
+		rows = append(rows, row{Change: c, count: 1})
 	}
 	return rows
 }

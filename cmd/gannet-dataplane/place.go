@@ -30,28 +30,7 @@ func (n *node) place() error {
 		return err
 	}
 	n.cpus, n.rest = placement.CPUs, placement.Others
-	if err := n.favor(); err != nil {
-		return err
-	}
 	return keepOff(n.rest)
-}
-
-// favoredNice is the priority of the data plane. A shard cannot move away from
-// other work on its CPU: without this, a busy machine makes it wait for tens of
-// milliseconds, and the watchdog takes it for frozen.
-const favoredNice = -10
-
-// favor raises the priority of all threads there are, which later ones inherit. It
-// needs CAP_SYS_NICE; without it the data plane takes its turn like everybody.
-func (n *node) favor() error {
-	return eachThread(func(tid int) error {
-		err := unix.Setpriority(unix.PRIO_PROCESS, tid, favoredNice)
-		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-			n.log.Debug("running at ordinary priority", "cause", err)
-			return nil
-		}
-		return err
-	})
 }
 
 // keepOff binds all threads there are to the given CPUs; later ones inherit it. The

@@ -350,21 +350,6 @@ func TestEachShardHasItsCPU(t *testing.T) {
 	}
 }
 
-func TestTheShardsThreadIsFavored(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("missing: root, for a higher priority")
-	}
-	p := start(t, dataDir(t), freePort(t), "--shards=1")
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", p.cmd.Process.Pid, p.board.Heartbeat(0).Thread()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if nice := fields[19-3]; nice != fmt.Sprint(favoredNice) { // field 19; fields begins with field 3
-		t.Errorf("the shard's thread runs at nice %s", nice)
-	}
-}
-
 func TestTheBoardSaysWhatRuns(t *testing.T) {
 	p := start(t, dataDir(t), freePort(t), "--shards=1")
 	info, ok := p.board.Node().Info()

@@ -13,6 +13,7 @@ type cli struct {
 	Dev        devCmd        `cmd:"" group:"run" help:"Run a node for development: embedded etcd, temporary data, nothing to set up."`
 	Node       nodeCmd       `cmd:"" group:"run" help:"Run a node: data plane and control process, supervised."`
 	Control    controlCmd    `cmd:"" group:"run" help:"Run the control process alone, beside a data plane that is started separately."`
+	Gateway    gatewayCmd    `cmd:"" group:"run" help:"Serve a cache over HTTP."`
 	Get        getCmd        `cmd:"" group:"items" help:"Print the value of a key."`
 	Mget       mgetCmd       `cmd:"" group:"items" help:"Print the values of several keys."`
 	Put        putCmd        `cmd:"" group:"items" help:"Store a value."`
@@ -24,6 +25,7 @@ type cli struct {
 	Delete     deleteCmd     `cmd:"" group:"items" help:"Remove a key."`
 	Replay     replayCmd     `cmd:"" group:"measure" help:"Replay a real trace against a node, or in process, and check every value."`
 	Datapath   datapathCmd   `cmd:"" group:"measure" help:"Look at what network interfaces support."`
+	Tune       tuneCmd       `cmd:"" group:"measure" help:"Tune this host, and put it back as it was."`
 	Ping       pingCmd       `cmd:"" group:"look" help:"Measure the round trip to a node."`
 	Stats      statsCmd      `cmd:"" group:"look" help:"Print a node's counters."`
 	Config     configCmd     `cmd:"" group:"look" help:"Show the effective configuration, or check a file."`

@@ -35,6 +35,7 @@ var grants = map[string][]string{
 	"control":               {"ring", "board", "replication", "security", "bpf", "wire", "config"},
 	"client":                {"wire", "ring", "security", "checksum"},
 	"client/clienttest":     {"client", "wire", "ring", "security", "checksum"},
+	"gateway":               {"client"},
 	"loadgen":               {"client", "wire", "shard", "alloc", "bpf", "dataplane/xsk", "loadgen/…"},
 	"loadgen/trace":         {},
 	"loadgen/synthetic":     {"loadgen/trace"},
