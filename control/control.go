@@ -57,6 +57,7 @@ type Control struct {
 	self       ring.Member
 	ready      chan struct{}
 	lastTick   atomic.Int64
+	served     atomic.Uint64 // data planes seen serving
 
 	mu         sync.Mutex // guards what follows; held for moments only
 	fence      *Fence
@@ -67,6 +68,7 @@ type Control struct {
 	// Owned by the tick.
 	watchdog   *Watchdog
 	process    *Process
+	serving    Target // seen serving last
 	attached   bool
 	settled    bool   // a ring stands on the board
 	heldStarts uint64 // the data plane's starts when it last served on XDP
@@ -120,7 +122,8 @@ func newSupervisor(c *Control, opts Options, place config.Placement) (*Superviso
 		Binary: binary, Args: opts.Config.FlagArgs(config.ScopeDataplane), Environ: opts.Environ,
 		Output: opts.Output, DieWithParent: opts.DieWithParent, Confine: place.Others,
 		Link: c.link, Log: opts.Log,
-		Adopt: func(info board.NodeInfo) bool { return c.wanted(info, len(place.CPUs)) },
+		Served: c.served.Load,
+		Adopt:  func(info board.NodeInfo) bool { return c.wanted(info, len(place.CPUs)) },
 	}, nil
 }
 
@@ -452,6 +455,10 @@ func (c *Control) watch(now int64) {
 			beats = append(beats, b.Heartbeat(shard).Nanos())
 		}
 	})
+	if serving && target != c.serving {
+		c.serving = target
+		c.served.Add(1)
+	}
 	c.follow(target)
 	verdict := c.watchdog.Tick(now, target, serving, beats)
 	if !verdict.Kill || c.process == nil {

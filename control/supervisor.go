@@ -38,7 +38,9 @@ type Supervisor struct {
 	Link    *Link
 	// Adopt tells whether a data plane that already runs is the wanted one.
 	Adopt func(board.NodeInfo) bool
-	Log   *slog.Logger
+	// Served counts the data planes that were seen serving.
+	Served func() uint64
+	Log    *slog.Logger
 
 	restarts atomic.Uint64
 }
@@ -92,15 +94,15 @@ func (s *Supervisor) keep(ctx context.Context) error {
 	unserved := 0
 	for ctx.Err() == nil {
 		started := time.Now()
-		before := s.servedStarts()
+		before := s.Served()
 		err := s.life(ctx)
 		if ctx.Err() != nil {
 			return err
 		}
-		if s.servedStarts() == before {
-			unserved++
-		} else {
+		if s.Served() != before {
 			unserved = 0
+		} else {
+			unserved++
 		}
 		if unserved >= restartHopeless || errors.Is(err, errNotStarted) {
 			return fmt.Errorf("the data plane ended %d times before it served; its own message stands above: %w", unserved, err)
@@ -210,20 +212,6 @@ func (s *Supervisor) running() (*Process, board.NodeInfo) {
 		return nil, info
 	}
 	return process, info
-}
-
-// servedStarts counts data planes that got as far as their own word on the board
-// and said that they serve.
-func (s *Supervisor) servedStarts() uint64 {
-	var n uint64
-	s.Link.Refresh()
-	s.Link.With(func(b *board.Board) {
-		n = b.Node().Starts()
-		if b.Node().Phase() <= board.PhaseStarting && n > 0 {
-			n-- // the last one has not served
-		}
-	})
-	return n
 }
 
 func withoutNotify(environ []string) []string {

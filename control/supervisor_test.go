@@ -21,7 +21,8 @@ func testSupervisor(t *testing.T, script string) *Supervisor {
 	}
 	return &Supervisor{
 		Binary: path, Output: &strings.Builder{}, Link: NewLink(t.TempDir(), quiet), Log: quiet,
-		Adopt: func(board.NodeInfo) bool { return false },
+		Adopt:  func(board.NodeInfo) bool { return false },
+		Served: func() uint64 { return 0 },
 	}
 }
 
@@ -32,6 +33,23 @@ func TestSupervisorGivesUpOnWhatNeverServes(t *testing.T) {
 		t.Fatalf("a data plane that never serves: %v", err)
 	}
 	if s.Restarts() != restartHopeless-1 {
+		t.Errorf("%d restarts", s.Restarts())
+	}
+}
+
+// TestSupervisorGoesOnWithWhatServed has data planes that serve and end, more often
+// than those that never serve may.
+func TestSupervisorGoesOnWithWhatServed(t *testing.T) {
+	s := testSupervisor(t, "exit 3\n")
+	asked := uint64(0)
+	s.Served = func() uint64 { // asked before and after each life: the first two serve
+		asked++
+		return min(asked, 4)
+	}
+	if err := s.Run(t.Context()); err == nil {
+		t.Fatal("never gave up")
+	}
+	if s.Restarts() != 2+restartHopeless-1 {
 		t.Errorf("%d restarts", s.Restarts())
 	}
 }

@@ -29,7 +29,9 @@ type OverloadOptions struct {
 	// StepSeconds is the length of each step.
 	StepSeconds float64
 	Sockets     int
-	CPUs        []int // for the generator's threads, see openloop.Options
+	// KeysPerRequest: see openloop.Options.
+	KeysPerRequest int
+	CPUs           []int // for the generator's threads, see openloop.Options
 	// Rounds is how often peak and overload are measured, in turns, after the
 	// search; the report has the medians' round.
 	Rounds int
@@ -127,7 +129,7 @@ func Overload(ctx context.Context, o OverloadOptions) (*OverloadReport, error) {
 // measure searches and then goes beyond what it found.
 func (o *OverloadOptions) measure(ctx context.Context, server netip.AddrPort) (*OverloadReport, error) {
 	load := openloop.Options{
-		Server: server, Keys: o.Keys, Budget: o.Budget, Sockets: o.Sockets, CPUs: o.CPUs,
+		Server: server, Keys: o.Keys, Budget: o.Budget, Sockets: o.Sockets, CPUs: o.CPUs, KeysPerRequest: o.KeysPerRequest,
 		Duration: time.Duration(o.StepSeconds * float64(time.Second)),
 	}
 	highest, limited, err := o.search(ctx, load)

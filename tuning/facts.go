@@ -219,3 +219,16 @@ func dirExists(h *Host, path string) bool {
 	_, err := h.Files.ReadDir(path)
 	return err == nil
 }
+
+// LookAt takes a snapshot of one interface, and tells whether its flow rules can be used: the filter may be off.
+func LookAt(h *Host, nic string) (*NIC, Feature, error) {
+	n, err := readNIC(h, nic)
+	if err != nil {
+		return nil, Feature{}, err
+	}
+	filter, err := h.Ethtool.Feature(nic, "rx-ntuple-filter")
+	if err != nil {
+		filter.Fixed = true
+	}
+	return n, filter, nil
+}

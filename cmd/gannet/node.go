@@ -69,6 +69,7 @@ func runNode(env *Env, s *settings, opts control.Options, onReady func(*control.
 	defer cancel()
 	go obeySignals(ctx, env, cancel, func() { reload(env, s, log, level) })
 	go announce(ctx, node, log, onReady)
+	go feedWatchdog(ctx, func() bool { return healthy(ctx, node.AdminAddr()) })
 	if err := node.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -31,6 +31,7 @@ type generator struct {
 	socket   *socket
 	cpu      int // to be pinned to; negative = none
 	shard    uint16
+	keys     int // of each request
 	targets  []target
 	rate     float64
 	duration time.Duration
@@ -51,11 +52,11 @@ const sessionID = 0x09E27009
 
 func newGenerator(s *socket, shard uint16, targets []target, o *Options, rate float64, seed uint64) *generator {
 	g := &generator{
-		socket: s, shard: shard, targets: targets, rate: rate, duration: o.Duration, budget: int64(o.Budget),
+		socket: s, shard: shard, keys: o.KeysPerRequest, targets: targets, rate: rate, duration: o.Duration, budget: int64(o.Budget),
 		cpu:    -1,
 		random: rand.New(rand.NewPCG(seed, uint64(shard))),
 		due:    make([]int64, ringSlots),
-		out:    newDatagrams(batchDatagrams, requestBytes),
+		out:    newDatagrams(batchDatagrams, requestBytes(o.KeysPerRequest)),
 		in:     newDatagrams(batchDatagrams, replyBytes),
 		hits:   hdrhistogram.New(1, int64(time.Minute), 3),
 	}
@@ -71,7 +72,9 @@ func newGenerator(s *socket, shard uint16, targets []target, o *Options, rate fl
 // template writes what all requests have in common.
 func (g *generator) template(b []byte) {
 	d := wire.AppendRequest(b[:0], &wire.RequestHeader{Shard: g.shard, SessionID: sessionID, Cookie: g.socket.cookie})
-	wire.AppendOp(d, 0, &wire.Op{Code: wire.Get, Key: g.targets[0].key[:]})
+	for range g.keys {
+		d = wire.AppendOp(d, 0, &wire.Op{Code: wire.Get, Key: g.targets[0].key[:]})
+	}
 }
 
 // run carries out the schedule and then waits for the last replies.
@@ -139,13 +142,17 @@ func (g *generator) offer(n int, nowNanos int64) {
 
 // patch makes the template the request with a sequence number.
 func (g *generator) patch(b []byte, sequence, nowNanos int64) {
-	t := &g.targets[g.random.IntN(len(g.targets))]
 	le := binary.LittleEndian
+	for i := range g.keys {
+		t := &g.targets[g.random.IntN(len(g.targets))]
+		copy(b[wire.MinRequestBytes+i*opBytes:], t.key[:])
+		if i == 0 {
+			le.PutUint64(b[wire.OffsetKeyHash:], t.hash)
+		}
+	}
 	left := max(g.moment(sequence)+g.budget-nowNanos, int64(time.Microsecond))
-	le.PutUint64(b[wire.OffsetKeyHash:], t.hash)
 	le.PutUint64(b[wire.OffsetRequestID:], uint64(sequence))
 	le.PutUint32(b[wire.OffsetBudgetMicros:], uint32(left/1000))
-	copy(b[wire.MinRequestBytes:], t.key[:])
 }
 
 // collect takes in the replies that are there.

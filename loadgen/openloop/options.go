@@ -20,6 +20,9 @@ type Options struct {
 	Duration time.Duration  // of the schedule
 	Budget   time.Duration  // of each request: in its header, and the bound of good
 	Sockets  int            // to each shard; 0 = 1
+	// KeysPerRequest is how many keys a datagram asks for; 0 = 1. It shifts the cost
+	// towards the node: on one machine that lets a generator go beyond its limit.
+	KeysPerRequest int
 	// CPUs are those the generator's threads are pinned to, in turn; nil leaves the
 	// choice to the kernel. On one machine with the node, keep them off its shards'
 	// CPUs: who shares a CPU with what it measures, measures itself.
@@ -31,7 +34,12 @@ func (o *Options) check() error {
 	if o.Sockets == 0 {
 		o.Sockets = 1
 	}
+	if o.KeysPerRequest == 0 {
+		o.KeysPerRequest = 1
+	}
 	switch {
+	case o.KeysPerRequest < 1 || o.KeysPerRequest > maxKeysPerRequest:
+		return fmt.Errorf("%w: %d keys a request: give 1 to %d", ErrOptions, o.KeysPerRequest, maxKeysPerRequest)
 	case o.Keys < 1 || o.Keys > 1<<26:
 		return fmt.Errorf("%w: %d keys: give 1 to %d", ErrOptions, o.Keys, 1<<26)
 	case o.Rate < 1:
@@ -88,11 +96,16 @@ func Key(dst []byte, n int) []byte {
 const (
 	keyPrefix = "open"
 	keyBytes  = 16
-	// requestBytes is the length of every request: one GET of such a key.
-	requestBytes = wire.MinRequestBytes + keyBytes
+	// opBytes is one GET of such a key.
+	opBytes = wire.OpHeaderBytes + keyBytes
+	// maxKeysPerRequest keeps a request within an Ethernet frame.
+	maxKeysPerRequest = 32
 	// batchDatagrams is how many datagrams a system call sends or takes.
 	batchDatagrams = 64
 	// replyBytes is room for a reply; longer values are cut off, which is fine:
 	// only the header counts here.
 	replyBytes = 2048
 )
+
+// requestBytes is the length of every request of so many keys.
+func requestBytes(keys int) int { return wire.RequestHeaderBytes + keys*opBytes }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
 
 	"gannet/loadgen"
 	"gannet/loadgen/wirefuzz"
@@ -27,6 +30,7 @@ const (
 	jobFreeze   = "freeze"
 	jobFuzz     = "fuzz"
 	jobOverload = "overload"
+	jobSpin     = "spin" // not in the namespace: takes half of the shard's core
 )
 
 const server = lab.ServerAddr + ":9800"
@@ -56,8 +60,29 @@ func (j job) run(ctx context.Context) (any, error) {
 		return loadgen.Freeze(ctx, outage)
 	case jobFuzz:
 		return wirefuzz.Run(ctx, netip.MustParseAddrPort(server), j.Items, 1)
+	case jobSpin:
+		return nil, spin(ctx)
 	case jobOverload:
-		return loadgen.Overload(ctx, loadgen.OverloadOptions{Server: server, ValueBytes: 1000})
+		return loadgen.Overload(ctx, loadgen.OverloadOptions{Server: server, ValueBytes: 1000, CPUs: []int{0}})
 	}
 	return nil, fmt.Errorf("unknown job %q", j.Kind)
+}
+
+// shardCPU is where a node with one shard on two cores runs it.
+const shardCPU = 1
+
+// spin competes for the shard's core until it is interrupted. The node then has
+// half of it, and the generator on the other core can go beyond its limit.
+func spin(ctx context.Context) error {
+	runtime.LockOSThread()
+	var set unix.CPUSet
+	set.Set(shardCPU)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin to CPU %d: %w", shardCPU, err)
+	}
+	for ctx.Err() == nil {
+		for range 1 << 20 {
+		}
+	}
+	return nil
 }

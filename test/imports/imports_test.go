@@ -21,6 +21,8 @@ var grants = map[string][]string{
 	"bpf":                   {},
 	"config":                {},
 	"dataplane/port":        {},
+	"tuning":                {},
+	"tuning/tuningtest":     {"tuning"},
 	"wire":                  {"checksum"},
 	"shard":                 {"alloc", "checksum", "shard/evict"},
 	"shard/evict":           {"alloc"},
