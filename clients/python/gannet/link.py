@@ -21,7 +21,7 @@ from typing import Optional
 from . import checksum, errors, jobs, wire
 
 _FIRST_RTO_SECONDS = 0.1
-_LEAST_RTO_SECONDS = 0.01
+_LEAST_RTO_SECONDS = 0.02
 _MOST_RTO_SECONDS = 1.0
 _FIRST_WINDOW = 8
 _MOST_WINDOW = 64
@@ -186,7 +186,9 @@ class Link:
         return self._last_request_id
 
     def _send(self, pending: Pending) -> None:
-        if pending.over():
+        if pending.over():  # a late answer to an earlier try
+            self._flying[pending.request_id] = pending
+            self._retire(pending)
             return
         now = time.monotonic()
         budget_micros = int((self._deadline - now) * 1e6)

@@ -21,6 +21,14 @@ class Node(unittest.TestCase):
     def key(self, name):
         return self.prefix + name
 
+    def assertRefused(self, call, *args):
+        """The write's condition is not met. On a busy machine a repeat may hide that, once in a while."""
+        while True:
+            try:
+                return self.assertIsNone(call(*args))
+            except gannet.OutcomeUnknown:
+                pass
+
     def test_put_get_delete(self):
         key = self.key("k")
         self.assertIsNone(self.client.get(key))
@@ -50,12 +58,12 @@ class Node(unittest.TestCase):
     def test_conditions(self):
         key = self.key("k")
         self.assertIsNone(self.client.replace(key, b"0"))
-        self.assertIsNone(self.client.cas(key, b"0", version=1))
+        self.assertRefused(self.client.cas, key, b"0", 1)
         added = self.client.add(key, b"1")
-        self.assertIsNone(self.client.add(key, b"2"))
+        self.assertRefused(self.client.add, key, b"2")
         self.assertEqual(self.client.get(key).value, b"1")
         replaced = self.client.replace(key, b"3")
-        self.assertIsNone(self.client.cas(key, b"4", added))
+        self.assertRefused(self.client.cas, key, b"4", added)
         swapped = self.client.cas(key, b"5", replaced)
         self.assertEqual(self.client.get(key)[:2], (b"5", swapped))
 
@@ -87,8 +95,8 @@ class Node(unittest.TestCase):
         key, value = self.key("k"), bytes(5000)
         self.assertIsNone(self.client.replace(key, value))
         version = self.client.add(key, value)
-        self.assertIsNone(self.client.add(key, value))
-        self.assertIsNone(self.client.cas(key, b"x" * 5000, version + 1))
+        self.assertRefused(self.client.add, key, value)
+        self.assertRefused(self.client.cas, key, b"x" * 5000, version + 1)
         self.assertGreater(self.client.cas(key, b"x" * 5000, version), version)
         self.assertEqual(self.client.get(key).value, b"x" * 5000)
 
