@@ -27,6 +27,7 @@ func TestConditions(t *testing.T) {
 		{"GET", "", `If-Match: W/"V"`, 412, "version-mismatch"},
 		{"GET", "", `If-Match: "1"`, 412, "version-mismatch"},
 		{"GET", "", `If-None-Match: V`, 400, "bad-request"},
+		{"GET", "", `If-None-Match: "1" "V"`, 400, "bad-request"},
 		{"GET", absent, `If-None-Match: *`, 404, "not-found"},
 		{"GET", absent, `If-Match: "V"`, 404, "not-found"},
 

@@ -155,14 +155,13 @@ func (g *Gateway) AdminAddr() string {
 	return g.admin.listener.Addr().String()
 }
 
-// ReloadTLS reads the certificate files now instead of at the next look. Without
-// TLS there is nothing to read.
-func (g *Gateway) ReloadTLS() error {
+// ReloadTLS reads the certificate files now instead of at the next look, and says
+// whether they were other ones. Without TLS there is nothing to read.
+func (g *Gateway) ReloadTLS() (changed bool, err error) {
 	if g.tls == nil {
-		return nil
+		return false, nil
 	}
-	_, err := g.tls.refresh()
-	return err
+	return g.tls.refresh()
 }
 
 // Run serves until the context ends. Then it takes no more connections, lets

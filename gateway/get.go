@@ -54,7 +54,7 @@ func describe(h http.Header, item *client.Item) {
 	control := "no-cache"
 	if item.TTL != client.NoTTL {
 		ttlSeconds := int64(item.TTL / time.Second)
-		h.Set("X-TTL-Seconds", strconv.FormatInt(ttlSeconds, 10))
+		h[ttlHeader] = []string{strconv.FormatInt(ttlSeconds, 10)} // spelled as it is asked for; Set would write Ttl
 		if !item.Stale {
 			control = "max-age=" + strconv.FormatInt(ageSeconds+ttlSeconds, 10)
 		}
@@ -65,8 +65,11 @@ func describe(h http.Header, item *client.Item) {
 	h.Set("Cache-Control", control)
 }
 
+// etagHeader is spelled as in RFC 9110; Set would write Etag.
+const etagHeader = "ETag"
+
 // setVersion writes a version both ways: for HTTP, and as a number.
 func setVersion(h http.Header, v client.Version) {
-	h["ETag"] = []string{etag(v)} // as RFC 9110 spells it; Set would write Etag
+	h[etagHeader] = []string{etag(v)}
 	h.Set("X-Version", versionText(v))
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"gannet/client"
 )
 
 func TestPutGetHeadDelete(t *testing.T) {
@@ -209,18 +211,34 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
+// TestTooLongIsNotAsked: what is too long stays in the gateway, of whatever length
+// the sender speaks.
+func TestTooLongIsNotAsked(t *testing.T) {
+	puts := 0
+	w := serve(t, withCache(&fakeCache{put: func(value []byte) (client.Version, error) {
+		puts++
+		return 1, nil
+	}}))
+	for n, status := range map[int]int{maxValueBytes: 204, maxValueBytes + 1: 413, 3 * maxValueBytes: 413} {
+		w.do("PUT", "/v1/key/k", io.MultiReader(bytes.NewReader(make([]byte, n)))).want(t, status)
+	}
+	if puts != 1 {
+		t.Errorf("%d values were passed on, want 1", puts)
+	}
+}
+
 // TestRefusesBeforeTheBody: who waits for 100 Continue never sends what would be
 // refused.
 func TestRefusesBeforeTheBody(t *testing.T) {
 	w := newWorld(t)
-	for name, headers := range map[string][]string{
-		"TTL":  {"X-TTL-Seconds: soon", "Content-Length: 10"},
-		"size": {"Content-Length: 1073741824"},
+	for status, headers := range map[string][]string{
+		"400": {"X-TTL-Seconds: soon", "Content-Length: 10"},
+		"413": {"Content-Length: 1073741824"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(status, func(t *testing.T) {
 			lines := append([]string{"PUT /v1/key/k HTTP/1.1", "Host: gannet", "Expect: 100-continue"}, headers...)
 			answer := w.talk(strings.Join(lines, "\r\n") + "\r\n\r\n")
-			if !strings.HasPrefix(answer, "HTTP/1.1 4") {
+			if !strings.HasPrefix(answer, "HTTP/1.1 "+status) {
 				t.Errorf("answer: %s", answer)
 			}
 		})

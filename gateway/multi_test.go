@@ -190,6 +190,23 @@ func TestMultiBudget(t *testing.T) {
 	}
 }
 
+// TestMultiBudgetsRest: what is left of the budget but may not hold a value is still
+// tried with one key.
+func TestMultiBudgetsRest(t *testing.T) {
+	const valueBytes = 900_000
+	w := serve(t, withCache(&fakeCache{multi: func(keys []string) ([]client.Result, error) {
+		results := make([]client.Result, len(keys))
+		for i := range results {
+			results[i].Value = make([]byte, valueBytes)
+		}
+		return results, nil
+	}}))
+	const fit = (maxMultiValueBytes + valueBytes - 1) / valueBytes
+	if answer := w.multi(slices.Repeat([]string{"k"}, 30)...); answer.Hits != fit || answer.Problems != 30-fit {
+		t.Errorf("%d hits, %d problems, want %d hits", answer.Hits, answer.Problems, fit)
+	}
+}
+
 // TestMultiStopsAsking: when nobody answers one run, the next is not waited for;
 // when only a key is bad, it is.
 func TestMultiStopsAsking(t *testing.T) {

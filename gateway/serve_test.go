@@ -360,3 +360,21 @@ func TestBadConfig(t *testing.T) {
 		})
 	}
 }
+
+// TestFailedNewFreesPorts: a gateway that could not be made holds nothing.
+func TestFailedNewFreesPorts(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+	if _, err := New(Config{Listen: addr, Admin: "nonsense"}); err == nil {
+		t.Fatal("an admin address that makes no sense was taken")
+	}
+	again, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}

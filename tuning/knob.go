@@ -36,6 +36,8 @@ type Options struct {
 	Cores []int  // processors that may be used; nil = all
 	// Shards is their number; 0 = as many as fit.
 	Shards int
+	// ShardCPUs are the shards' CPUs, where a configuration has settled them.
+	ShardCPUs []int
 	// MemoryBytes is what the shards' memory will need in huge pages; 0 = leave huge pages alone.
 	MemoryBytes int64
 	// HugePageBytes is the size of those pages: 2 MiB (0) or 1 GiB.
@@ -116,7 +118,7 @@ type Knob struct {
 	Scan func(*Facts, *Options) []Item
 	// Want says what an item should be.
 	Want func(*Inputs, Item) Want
-	// Shell does the same on hosts without Gannet, in the words of preamble.sh; empty for plain files with one value
+	// Shell does the same on hosts without Gannet, in the words of shell/preamble.sh; empty for plain files with one value
 	// for all hosts, where it is made from Want.
 	Shell string
 }

@@ -42,7 +42,7 @@ var nicKnobs = []*Knob{
 	{
 		Name: "nic.mtu", Group: "nic", Roles: everywhere, Reset: true,
 		What:     "The interface's MTU: 9000 on drivers that take XDP programs with several buffers a packet.",
-		Why:      "a 1 KB reply leaves room for eight more in one packet, and a 100 KB value takes 12 packets instead of 70",
+		Why:      "a packet then holds eight values of 1 KB instead of one, and a 100 KB value takes 13 packets instead of 100",
 		Source:   "the design document, \"to handle TCP Incast, we use jumbo frames\"; IEEE 802.3 has no standard for it, vendors agree on 9000",
 		Tradeoff: "Every switch and host of the network must carry it, or long packets vanish in silence. Frames over a page need XDP multi-buffer.",
 		Measure:  "ping -M do -s 8972 OTHER answers; client's packets a value on /metrics.",

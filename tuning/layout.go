@@ -12,6 +12,8 @@ type LayoutOptions struct {
 	Queues  int   // most receive queues that the interface can have; 0 = no limit is known
 	Shards  int   // 0 = as many as fit
 	Cores   []int // processors that may be used; nil = all
+	// ShardCPUs has the shards' CPUs, in their order, where they are settled already; nil = choose.
+	ShardCPUs []int
 }
 
 // Layout says which processor does what. Shard n serves queue n.
@@ -42,12 +44,15 @@ func NewLayout(t *Topology, o LayoutOptions) (Layout, error) {
 	if o.Shards < 0 {
 		return Layout{}, fmt.Errorf("%d shards cannot be placed; 0 takes as many as fit", o.Shards)
 	}
+	if len(o.ShardCPUs) > 0 {
+		return settled(t, cores, o)
+	}
 	order := nearestFirst(t, cores, o.NICNode)
 	limit := len(order)
 	if o.Queues > 0 {
 		limit = min(limit, o.Queues)
 	}
-	var l Layout
+	l := Layout{Idle: []int{}, Notes: []string{}}
 	count, err := l.count(len(order), limit, o)
 	if err != nil {
 		return Layout{}, err
@@ -61,12 +66,55 @@ func NewLayout(t *Topology, o LayoutOptions) (Layout, error) {
 			l.Control = append(l.Control, thread.ID)
 		}
 	}
+	l.finish(t, o)
+	return l, nil
+}
+
+func (l *Layout) finish(t *Topology, o LayoutOptions) {
 	if len(l.Control) == 0 {
 		l.Control = slices.Clone(l.Shards[:1])
 		l.Notes = append(l.Notes, fmt.Sprintf("the control process shares CPU %d with shard 0: give the machine one more core", l.Shards[0]))
 	}
 	slices.Sort(l.Control)
 	l.noteDistance(t, o.NICNode)
+}
+
+// settled builds the rest around shards whose CPUs are given.
+func settled(t *Topology, cores [][]CPU, o LayoutOptions) (Layout, error) {
+	l := Layout{Shards: slices.Clone(o.ShardCPUs), Idle: []int{}, Notes: []string{}}
+	if o.Shards != 0 && o.Shards != len(o.ShardCPUs) {
+		return Layout{}, fmt.Errorf("%d shards on %d CPUs (%s): make the numbers equal", o.Shards, len(o.ShardCPUs), FormatCPUs(o.ShardCPUs))
+	}
+	interrupts := map[int]int{} // by the shard's CPU
+	for _, core := range cores {
+		serving := slices.DeleteFunc(slices.Clone(core), func(c CPU) bool { return !slices.Contains(o.ShardCPUs, c.ID) })
+		for _, thread := range core {
+			switch {
+			case slices.Contains(o.ShardCPUs, thread.ID):
+			case len(serving) == 0:
+				l.Control = append(l.Control, thread.ID)
+			case !has(interrupts, serving[0].ID):
+				interrupts[serving[0].ID] = thread.ID
+			default:
+				l.Idle = append(l.Idle, thread.ID)
+			}
+		}
+		if len(serving) > 1 {
+			l.Notes = append(l.Notes, fmt.Sprintf("CPUs %d and %d are threads of one core: two shards there take turns", serving[0].ID, serving[1].ID))
+		}
+	}
+	known := t.ids()
+	for _, cpu := range l.Shards {
+		if !slices.Contains(known, cpu) {
+			return Layout{}, fmt.Errorf("CPU %d of the shards is not there or offline; online are %s", cpu, FormatCPUs(known))
+		}
+		if thread, ok := interrupts[cpu]; ok {
+			l.IRQs = append(l.IRQs, thread)
+		} else {
+			l.IRQs = append(l.IRQs, cpu)
+		}
+	}
+	l.finish(t, o)
 	return l, nil
 }
 
@@ -172,4 +220,9 @@ func boolInt(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+func has(m map[int]int, key int) bool {
+	_, ok := m[key]
+	return ok
 }

@@ -113,6 +113,27 @@ func TestLayoutOfSmallMachines(t *testing.T) {
 	}
 }
 
+// A configuration that has settled the shards' CPUs is followed: interrupts go beside them.
+func TestLayoutFollowsSettledCPUs(t *testing.T) {
+	p := planOf(t, machine(t, "two-socket-mlx5"), tuning.Options{Role: tuning.RoleDataplane, ShardCPUs: []int{20, 17, 18, 50}})
+	l := p.Layout
+	if !slices.Equal(l.Shards, []int{20, 17, 18, 50}) || !slices.Equal(l.IRQs, []int{52, 49, 18, 50}) || len(l.Control) != 64-6 {
+		t.Errorf("%+v", l)
+	}
+	if len(l.Notes) != 1 || !strings.Contains(l.Notes[0], "CPUs 18 and 50 are threads of one core") {
+		t.Errorf("notes %q", l.Notes)
+	}
+	for want, o := range map[string]tuning.Options{
+		"make the numbers equal": {Shards: 3, ShardCPUs: []int{1, 2}},
+		"CPU 99 of the shards":   {ShardCPUs: []int{1, 99}},
+	} {
+		o.Role = tuning.RoleDataplane
+		if _, err := tuning.MakePlan(machine(t, "vm-virtio").Host(), &o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+	}
+}
+
 func TestLayoutRefusesWhatCannotBe(t *testing.T) {
 	m := machine(t, "vm-virtio")
 	for what, o := range map[string]tuning.Options{

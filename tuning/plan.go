@@ -41,7 +41,7 @@ type Plan struct {
 
 // NewPlan compares the snapshot with what the knobs want.
 func NewPlan(f *Facts, o *Options) (*Plan, error) {
-	layoutOptions := LayoutOptions{NICNode: -1, Shards: o.Shards, Cores: o.Cores}
+	layoutOptions := LayoutOptions{NICNode: -1, Shards: o.Shards, Cores: o.Cores, ShardCPUs: o.ShardCPUs}
 	if f.NIC != nil {
 		layoutOptions.NICNode, layoutOptions.Queues = f.NIC.Node, f.NIC.queueLimit()
 	}

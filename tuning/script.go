@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-//go:embed preamble.sh
+//go:embed shell/preamble.sh
 var preamble string
 
-//go:embed epilogue.sh
+//go:embed shell/epilogue.sh
 var epilogue string
 
 // GroupScript makes the script of a group of knobs, for hosts without Gannet.

@@ -1,6 +1,7 @@
 package tuning_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -28,6 +29,9 @@ import (
 func inNamespace(t *testing.T, do func(t *testing.T)) {
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ethtool"); err != nil {
+		t.Skip("ethtool is missing: apt-get install ethtool")
 	}
 	done := make(chan error)
 	go func() {
@@ -172,3 +176,53 @@ func (f *failing) WriteFile(path string, data []byte) error {
 	}
 	return f.Files.WriteFile(path, data)
 }
+
+// Our ioctls and ethtool(8), which asks by netlink, must be of one mind.
+func TestKernelAgreesWithEthtool(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		kernel := tuning.Kernel{}
+		driver, err := kernel.Driver("gnt-tune0")
+		if err != nil || driver.Name != "veth" {
+			t.Errorf("driver %+v: %v", driver, err)
+		}
+		for _, want := range []tuning.Channels{{RX: 2, TX: 3}, {RX: 4, TX: 4}} {
+			if err := kernel.SetChannels("gnt-tune0", want); err != nil {
+				t.Error(err)
+			}
+			out, _ := exec.Command("ethtool", "-l", "gnt-tune0").Output()
+			_, current, _ := strings.Cut(string(out), "Current hardware settings:")
+			if f := strings.Fields(current); len(f) < 4 || f[1] != fmt.Sprint(want.RX) || f[3] != fmt.Sprint(want.TX) {
+				t.Errorf("set %v, ethtool says %v", want, f)
+			}
+		}
+		for _, on := range []bool{false, true} {
+			if err := kernel.SetFeature("gnt-tune0", "rx-gro", on); err != nil {
+				t.Error(err)
+			}
+			got, err := kernel.Feature("gnt-tune0", "rx-gro")
+			if err != nil || got.On != on || got.Fixed {
+				t.Errorf("set rx-gro %v, got %+v: %v", on, got, err)
+			}
+			out, _ := exec.Command("ethtool", "-k", "gnt-tune0").Output()
+			if want := map[bool]string{true: "on", false: "off"}[on]; !strings.Contains(string(out), "generic-receive-offload: "+want+"\n") {
+				t.Errorf("set rx-gro %v, ethtool says otherwise:\n%s", on, out)
+			}
+		}
+		if f, err := kernel.Feature("gnt-tune0", "rx-ntuple-filter"); err == nil && !f.Fixed {
+			t.Errorf("veth is said to have flow rules: %+v", f)
+		}
+		for name, err := range map[string]error{
+			"moderation": second(kernel.Coalesce("gnt-tune0")),
+			"tables":     second(kernel.RSS("gnt-tune0")),
+		} {
+			if !errors.Is(err, tuning.ErrUnsupported) {
+				t.Errorf("%s of veth: %v, want unsupported", name, err)
+			}
+		}
+		if _, err := kernel.Channels("nosuch0"); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("an interface that is not there: %v", err)
+		}
+	})
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -21,7 +21,6 @@ var devDefaults = map[string]string{
 	"node-name":       "dev",
 	"memory":          "256MiB",
 	"shards":          "1",
-	"hugepages":       "never",
 	"etcd-embed":      "true",
 	"etcd-client-url": "http://127.0.0.1:0",
 	"etcd-peer-url":   "http://127.0.0.1:0",
@@ -68,7 +67,7 @@ func (c *devCmd) prepare(env *Env) (loaded *config.Loaded, remove func() error, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a temporary data directory (choose one with --data-dir): %w", err)
 	}
-	remove = func() error { return os.RemoveAll(dir) }
+	remove = func() error { return errors.Join(unmountData(dir), os.RemoveAll(dir)) }
 	loaded, err = c.load(env, "gannet dev", with(defaults, "data-dir", dir))
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())

@@ -63,7 +63,9 @@ func (c *gatewayCmd) serve(env *Env, server string, cache *client.Client) error 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go obeySignals(ctx, env, cancel, func() {
-		_ = g.ReloadTLS() // logs what is wrong
+		if changed, err := g.ReloadTLS(); err == nil { // else it has said so itself
+			log.Info("TLS files read again", "changed", changed)
+		}
 	})
 	if g.AdminAddr() != "" {
 		log.Info("admin port", "url", "http://"+g.AdminAddr())

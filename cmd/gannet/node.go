@@ -61,6 +61,11 @@ func (c *controlCmd) Run(env *Env) error {
 func runNode(env *Env, s *settings, opts control.Options, onReady func(*control.Control)) error {
 	log, level := newLog(env.Stderr, &opts.Config.Config)
 	opts.Log, opts.Version, opts.Environ, opts.Output = log, versionString(), env.Environ, env.Stderr
+	if opts.Supervise {
+		if err := mountHuge(&opts.Config.Config); err != nil {
+			return err
+		}
+	}
 	node, err := control.New(opts)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ type tuneHost struct {
 	HugePage string `name:"hugepage-size" default:"2MiB" enum:"2MiB,1GiB" help:"Size of these huge pages: 2MiB or 1GiB."`
 	DataPort int    `default:"9800" placeholder:"PORT" help:"UDP port of shard 0, for the flow rules."`
 	MTU      int    `name:"mtu" placeholder:"BYTES" help:"MTU of the interface; without it 9000 where driver and network are known to take it."`
-	Config   string `placeholder:"FILE" help:"Take interface, shards, memory and data port from a node's configuration file, where no flag says otherwise."`
+	Config   string `placeholder:"FILE" help:"Take interface, shards, their CPUs, memory and data port from a node's configuration file, where no flag says otherwise."`
 }
 
 // tuneChoice limits what is done.
@@ -87,6 +87,11 @@ func (h *tuneHost) addConfig(env *Env, o *tuning.Options) error {
 		o.MemoryBytes = int64(node.Memory)
 	}
 	o.DataPort = int(node.DataPort)
+	// Interrupts have to go where the shards will run: the node's own choice would be another.
+	o.ShardCPUs = node.CPUs
+	if len(node.CPUs) == 0 && h.Role == string(tuning.RoleDataplane) {
+		fmt.Fprintf(env.Stderr, "note: %s has no cpus; put there what gannet tune layout prints, so that shards run beside their interrupts\n", h.Config)
+	}
 	return nil
 }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes a Debian package of what `make build` has built.
-# Usage: deploy/deb/build.sh [OUT-FOLDER]   (VERSION=1.2.3 by environment; default: git describe)
+# Usage: deploy/deb/build.sh [OUT-FOLDER]   (by environment: VERSION=1.2.3, else git describe; BIN=folder of the binaries)
 set -eu
 cd "$(dirname "$0")/../.."
 out=${1:-out}
+bin=${BIN:-bin}
 version=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
 version=$(printf '%s' "${version#v}" | tr -c 'A-Za-z0-9.+~\n' '+')
 # A version begins with a digit and sorts before every release.
@@ -14,7 +15,7 @@ esac
 arch=$(dpkg --print-architecture)
 
 for binary in gannet gannet-dataplane; do
-	[ -x "bin/$binary" ] || { echo "bin/$binary is missing: make build" >&2; exit 1; }
+	[ -x "$bin/$binary" ] || { echo "$bin/$binary is missing: make build" >&2; exit 1; }
 done
 
 root=$(mktemp -d)
@@ -22,14 +23,14 @@ trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 put() { install -D -m "$1" "$2" "$root/$3"; }
 
-put 755 bin/gannet usr/bin/gannet
-put 755 bin/gannet-dataplane usr/bin/gannet-dataplane
+put 755 "$bin"/gannet usr/bin/gannet
+put 755 "$bin"/gannet-dataplane usr/bin/gannet-dataplane
 put 640 deploy/gannet.yaml etc/gannet/gannet.yaml
 for unit in deploy/systemd/*.service; do put 644 "$unit" "usr/lib/systemd/system/${unit##*/}"; done
 for script in nic irq cpu memory net; do put 755 "tuning/$script.sh" "usr/share/gannet/tuning/$script.sh"; done
 for page in docs/*.md; do put 644 "$page" "usr/share/doc/gannet/${page##*/}"; done
 install -d "$root/usr/share/bash-completion/completions"
-bin/gannet completion bash >"$root/usr/share/bash-completion/completions/gannet"
+"$bin"/gannet completion bash >"$root/usr/share/bash-completion/completions/gannet"
 
 install -d "$root/DEBIAN"
 for script in postinst prerm postrm; do install -m 755 "deploy/deb/$script" "$root/DEBIAN/$script"; done
@@ -51,5 +52,5 @@ Description: distributed in-memory cache
 CONTROL
 
 mkdir -p "$out"
-dpkg-deb --root-owner-group --build "$root" "$out/gannet_${version}_$arch.deb" >&2
+dpkg-deb --root-owner-group -Zgzip --build "$root" "$out/gannet_${version}_$arch.deb" >&2
 echo "$out/gannet_${version}_$arch.deb"

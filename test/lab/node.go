@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // NodeConfig is a node started as a user would start it.
@@ -46,7 +48,7 @@ func (l *Lab) StartNode(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	args := []string{
-		"dev", "--node-name=lab", "--data-dir=" + dir, "--listen=" + ServerAddr, "--datapath=" + cfg.Datapath,
+		"dev", "--node-name=lab", "--data-dir=" + dir + "/data", "--listen=" + ServerAddr, "--datapath=" + cfg.Datapath,
 		"--shards=" + strconv.Itoa(max(cfg.Shards, 1)), "--memory=" + strconv.FormatInt(cfg.Memory, 10),
 	}
 	if cfg.Datapath != "udp" {
@@ -86,6 +88,10 @@ func (n *Node) Stop() error {
 	if pid, found := n.DataplanePID(); found == nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		err = errors.Join(err, errors.New("the data plane outlived its node"))
+	}
+	// The node leaves its data for a successor, on a mount of its own.
+	if unmount := unix.Unmount(n.dir+"/data", unix.MNT_DETACH); unmount != nil && !errors.Is(unmount, unix.EINVAL) && !errors.Is(unmount, unix.ENOENT) {
+		err = errors.Join(err, unmount)
 	}
 	return errors.Join(err, os.RemoveAll(n.dir))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,15 +46,38 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// buildInto builds both binaries into a folder that every user can read.
+func buildInto(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gannet-bin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(t, top, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/", "./cmd/gannet", "./cmd/gannet-dataplane")
+	return dir
+}
+
+func dataDir(t *testing.T) string {
+	t.Helper()
+	data, err := os.MkdirTemp("/dev/shm", "gannet-deb-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(data) })
+	return data
+}
+
+func pidText(cmd *exec.Cmd) string { return strconv.Itoa(cmd.Process.Pid) }
+
 // install builds binaries and package, and installs it into a root of its own.
 func install(t *testing.T) (root string) {
 	t.Helper()
-	out := t.TempDir()
-	for _, binary := range []string{"gannet", "gannet-dataplane"} {
-		if _, err := os.Stat(filepath.Join(top, "bin", binary)); err != nil {
-			run(t, top, "go", "build", "-trimpath", "-o", "bin/", "./cmd/"+binary)
-		}
-	}
+	out := buildInto(t)
+	t.Setenv("BIN", out)
 	deb := run(t, top, "deploy/deb/build.sh", out)
 	root = filepath.Join(t.TempDir(), "root")
 	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"} {
@@ -149,14 +173,10 @@ func notifySocket(t *testing.T) (path string, await func(what string)) {
 // startNode starts both processes as the units do, with the installed configuration, and
 // uses the cache. Ports and folders are the test's own.
 func startNode(t *testing.T, root string) {
-	data, err := os.MkdirTemp("/dev/shm", "gannet-deb-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(data) })
-	port := freePort(t)
+	data, port := dataDir(t), freePort(t)
 	env := append(os.Environ(), "GANNET_DATA_DIR="+data, "GANNET_ETCD_DIR="+t.TempDir(), "GANNET_MEMORY=16MiB", "GANNET_SHARDS=1",
-		fmt.Sprintf("GANNET_DATA_PORT=%d", port), "GANNET_ADMIN=127.0.0.1:0", "GANNET_ETCD_CLIENT_URL=http://127.0.0.1:0", "GANNET_ETCD_PEER_URL=http://127.0.0.1:0")
+		fmt.Sprintf("GANNET_DATA_PORT=%d", port), "GANNET_ADMIN=127.0.0.1:0", "GANNET_WATCHDOG=30s",
+		"GANNET_ETCD_CLIENT_URL=http://127.0.0.1:0", "GANNET_ETCD_PEER_URL=http://127.0.0.1:0")
 	start(t, env, "READY=1", filepath.Join(root, "usr/bin/gannet-dataplane"))
 	await := start(t, env, "READY=1", filepath.Join(root, "usr/bin/gannet"), "control")
 	await("WATCHDOG=1")
