@@ -67,6 +67,7 @@ type Control struct {
 
 	// Owned by the tick.
 	watchdog   *Watchdog
+	starvation *starvation
 	process    *Process
 	serving    Target // seen serving last
 	attached   bool
@@ -87,12 +88,13 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{
 		cfg: cfg, log: opts.Log, version: opts.Version,
-		link:     NewLink(cfg.DataDir, opts.Log),
-		deadMan:  NewDeadMan(opts.Log),
-		prober:   NewProber(probeWait),
-		ready:    make(chan struct{}),
-		fence:    NewFence(),
-		watchdog: NewWatchdog(cfg.Watchdog.Nanoseconds(), tickInterval.Nanoseconds()),
+		link:       NewLink(cfg.DataDir, opts.Log),
+		deadMan:    NewDeadMan(opts.Log),
+		prober:     NewProber(probeWait),
+		ready:      make(chan struct{}),
+		fence:      NewFence(),
+		watchdog:   NewWatchdog(cfg.Watchdog.Nanoseconds(), tickInterval.Nanoseconds()),
+		starvation: newStarvation("/proc", tickInterval.Nanoseconds()/4),
 		self: ring.Member{
 			ID: cfg.NodeID, Name: cfg.NodeName, Weight: 1, Shards: uint16(len(place.CPUs)),
 			Addr: netip.AddrPortFrom(reachable(cfg.Listen), cfg.DataPort),
@@ -460,7 +462,7 @@ func (c *Control) watch(now int64) {
 		c.served.Add(1)
 	}
 	c.follow(target)
-	verdict := c.watchdog.Tick(now, target, serving, beats)
+	verdict := c.watchdog.Tick(now, target, serving, beats, func() bool { return c.starvation.look(target.PID) })
 	if !verdict.Kill || c.process == nil {
 		return
 	}

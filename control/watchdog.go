@@ -4,7 +4,9 @@ package control
 // gets the time and what stands on the board, and returns a verdict.
 //
 // Silence is counted in time during which this process ran: the gap between two
-// ticks counts for creditNanos at most, however long it was.
+// ticks counts for creditNanos at most, however long it was. A data plane that
+// wants to run and gets no CPU is not frozen; it is spared up to sparedLimits times
+// the limit.
 type Watchdog struct {
 	limitNanos  int64
 	creditNanos int64
@@ -35,6 +37,9 @@ type Verdict struct {
 	SilentNanos int64 // how long
 }
 
+// sparedLimits bounds how long starvation is an excuse, in limits.
+const sparedLimits = 10
+
 // NewWatchdog makes a watchdog that is ticked every tickNanos and bites after
 // limitNanos of silence.
 func NewWatchdog(limitNanos, tickNanos int64) *Watchdog {
@@ -44,8 +49,10 @@ func NewWatchdog(limitNanos, tickNanos int64) *Watchdog {
 
 // Tick compares the heartbeats with those of the tick before. serving tells whether
 // the data plane claims to serve: one that is starting up or draining owes no
-// heartbeat. Kill is returned once for each target.
-func (w *Watchdog) Tick(nowNanos int64, target Target, serving bool, beats []int64) Verdict {
+// heartbeat. starved is asked from half the limit on, whether a thread of the data
+// plane has waited for a CPU since it was asked last. Kill is returned once for each
+// target.
+func (w *Watchdog) Tick(nowNanos int64, target Target, serving bool, beats []int64, starved func() bool) Verdict {
 	ran := w.ranNanos(nowNanos)
 	if target != w.target || len(beats) != len(w.pulses) {
 		w.target, w.killed = target, false
@@ -58,7 +65,8 @@ func (w *Watchdog) Tick(nowNanos int64, target Target, serving bool, beats []int
 		return Verdict{}
 	}
 	verdict := w.listen(ran, beats)
-	verdict.Kill = verdict.SilentNanos >= w.limitNanos && !w.killed
+	excused := verdict.SilentNanos >= w.limitNanos/2 && starved() && verdict.SilentNanos < sparedLimits*w.limitNanos
+	verdict.Kill = verdict.SilentNanos >= w.limitNanos && !excused && !w.killed
 	w.killed = w.killed || verdict.Kill
 	return verdict
 }

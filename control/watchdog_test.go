@@ -17,6 +17,8 @@ type story struct {
 	dog   *Watchdog
 	now   int64
 	plane Target
+	// starved is what the data plane's threads look like.
+	starved bool
 }
 
 func newStory() *story {
@@ -25,7 +27,39 @@ func newStory() *story {
 
 func (s *story) tick(gap int64, beats ...int64) Verdict {
 	s.now += gap
-	return s.dog.Tick(s.now, s.plane, true, beats)
+	return s.dog.Tick(s.now, s.plane, true, beats, s.isStarved)
+}
+
+func (s *story) isStarved() bool { return s.starved }
+
+func TestWatchdogSparesTheStarvedForAWhile(t *testing.T) {
+	s := newStory()
+	s.starved = true
+	s.tick(0, 1)
+	killedAt := int64(0)
+	for silent := testTick; killedAt == 0 && silent < 5000*ms; silent += testTick {
+		if s.tick(testTick, 1).Kill {
+			killedAt = silent
+		}
+	}
+	if killedAt != 2000*ms {
+		t.Fatalf("killed a starved data plane after %d ms of silence, want 2000", killedAt/ms)
+	}
+}
+
+func TestWatchdogKillsWhoWasStarvedAndThenFroze(t *testing.T) {
+	s := newStory()
+	s.starved = true
+	s.tick(0, 1)
+	for range 40 {
+		if s.tick(testTick, 1).Kill {
+			t.Fatal("killed while starved")
+		}
+	}
+	s.starved = false
+	if !s.tick(testTick, 1).Kill {
+		t.Fatal("spared after 410 ms of silence without an excuse")
+	}
 }
 
 func TestWatchdogKillsAfterSilence(t *testing.T) {
@@ -77,7 +111,7 @@ func TestWatchdogWaitsWhileNotServing(t *testing.T) {
 	s := newStory()
 	for range 100 {
 		s.now += testTick
-		if s.dog.Tick(s.now, s.plane, false, []int64{1}).Kill {
+		if s.dog.Tick(s.now, s.plane, false, []int64{1}, s.isStarved).Kill {
 			t.Fatal("killed a data plane that is starting up")
 		}
 	}

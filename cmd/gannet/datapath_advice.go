@@ -43,7 +43,7 @@ func (i *interfaceJSON) advise(r *xsk.Report) []string {
 	var help []string
 	add := func(command, what string) { help = append(help, command+"  # "+what) }
 	if os.Geteuid() != 0 {
-		add("sudo gannet datapath probe "+i.Interface, "AF_XDP sockets need CAP_NET_RAW, and the XDP program CAP_BPF and CAP_NET_ADMIN")
+		add("sudo gannet datapath probe "+i.Interface, "AF_XDP sockets need CAP_NET_RAW, and the XDP program CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
 	}
 	if r.ProgramID != 0 {
 		add("ip link set dev "+i.Interface+" xdp off", "takes away the XDP program that is there; stop its owner first")
