@@ -34,7 +34,7 @@ test-race: ## the tests again under the race detector (needs gcc)
 	@scripts/deps.sh race
 	CGO_ENABLED=1 $(CHECK) -race $(RACE_PACKAGES)
 
-RACE_PACKAGES = ./board/... ./client/... ./config/... ./control/... ./dataplane/ ./dataplane/porttest/... ./loadgen/ ./ring/... ./shard/... ./wire/...
+RACE_PACKAGES = ./board/... ./client/... ./config/... ./control/... ./dataplane/ ./dataplane/porttest/... ./gateway/... ./loadgen/ ./ring/... ./shard/... ./wire/...
 
 .PHONY: test-asan
 test-asan: ## the memory tests with poisoned slots under AddressSanitizer (needs gcc)
@@ -62,6 +62,14 @@ DATAPATH ?= xdp
 .PHONY: demo-xdp
 demo-xdp: build ## replay a trace over veth: TRACE=… ARGS='--format …' DATAPATH=xdp|udp
 	$(GO) run ./test/demo -trace '$(TRACE)' -datapath $(DATAPATH) -out out/demo-xdp.json -- $(ARGS)
+
+.PHONY: test-tuning
+test-tuning: test-deps ## host tuning: fake hosts, veth, scripts, the package in a root of its own
+	$(CHECK) ./tuning/... ./test/tuning/...
+
+.PHONY: deb
+deb: build ## a Debian package in out/
+	VERSION='$(VERSION)' deploy/deb/build.sh out
 
 .PHONY: check-node
 check-node: build ## measure one node: out/node.json (FULL=1 for full counts, ONLY=id for one row)

@@ -295,7 +295,7 @@ func TestTablesCarryWhatWasSet(t *testing.T) {
 	m := b.ShardMemory(0)
 	m.SetTotals(10, 5)
 	m.SetPurposes([]Purpose{{"items", 3}, {"index", 2}}, nil)
-	m.SetClasses([]Class{{SlotBytes: 128, Slabs: 2, Items: 9}}, nil)
+	m.SetClasses([]Class{{SlotBytes: 128, SlabKiB: 2, Items: 9}}, nil)
 	if limit, used := o.ShardMemory(0).Totals(); limit != 10 || used != 5 {
 		t.Error("totals")
 	}

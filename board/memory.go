@@ -11,7 +11,7 @@ type Purpose struct {
 // Class is one line of a shard's size classes.
 type Class struct {
 	SlotBytes uint32
-	Slabs     uint32
+	SlabKiB   uint32 // memory of its slabs
 	Items     uint64
 }
 
@@ -86,7 +86,7 @@ func (m *Memory) SetClasses(lines []Class, room []byte) []byte {
 	room = room[:0]
 	for _, l := range lines {
 		var line [16]byte
-		storeUint64(line[:], uint64(l.SlotBytes)|uint64(l.Slabs)<<32)
+		storeUint64(line[:], uint64(l.SlotBytes)|uint64(l.SlabKiB)<<32)
 		storeUint64(line[8:], l.Items)
 		room = append(room, line[:]...)
 	}
@@ -100,7 +100,7 @@ func (m *Memory) Classes() []Class {
 	var lines []Class
 	for ; len(data) >= 16; data = data[16:] {
 		w := loadUint64(data)
-		lines = append(lines, Class{SlotBytes: uint32(w), Slabs: uint32(w >> 32), Items: loadUint64(data[8:])})
+		lines = append(lines, Class{SlotBytes: uint32(w), SlabKiB: uint32(w >> 32), Items: loadUint64(data[8:])})
 	}
 	return lines
 }

@@ -192,16 +192,13 @@ func memoryMetrics() []metric {
 		}},
 		{describe("memory_bytes", "Off-heap memory by purpose; shard \"process\" is what all shards share.", "shard", "purpose"), collectPurposes},
 		{describe("memory_class_bytes", "Slab memory by size class.", "shard", "slot_bytes"), func(b *board.Board, e emitter) {
-			eachClass(b, func(shard, slot string, c board.Class) { e.gauge(float64(c.Slabs)*slabBytes, shard, slot) })
+			eachClass(b, func(shard, slot string, c board.Class) { e.gauge(float64(c.SlabKiB)*1024, shard, slot) })
 		}},
 		{describe("memory_class_items", "Items by size class.", "shard", "slot_bytes"), func(b *board.Board, e emitter) {
 			eachClass(b, func(shard, slot string, c board.Class) { e.gauge(float64(c.Items), shard, slot) })
 		}},
 	}
 }
-
-// slabBytes is the size of a slab, the unit in which classes hold memory.
-const slabBytes = 2 << 20
 
 func collectPurposes(b *board.Board, e emitter) {
 	for _, p := range b.ProcessMemory().Purposes() {

@@ -41,7 +41,7 @@ func testBoard(t *testing.T) (*Link, *board.Board) {
 		b.Latency(shard, int(wire.Get)).Write(&counts, 12000)
 		b.ShardMemory(shard).SetTotals(100, 50)
 		b.ShardMemory(shard).SetPurposes([]board.Purpose{{Name: "slabs", Bytes: 40}}, nil)
-		b.ShardMemory(shard).SetClasses([]board.Class{{SlotBytes: 64, Slabs: 2, Items: 9}}, nil)
+		b.ShardMemory(shard).SetClasses([]board.Class{{SlotBytes: 64, SlabKiB: 4096, Items: 9}}, nil)
 	}
 	b.ProcessMemory().SetPurposes([]board.Purpose{{Name: "frames", Bytes: 7}}, nil)
 	b.Fence().Set(8e9)

@@ -135,7 +135,7 @@ func (l *Loop) publishSlowly() {
 	for i := range s.Classes[:min(len(s.Classes), cap(c.classes))] {
 		k := &s.Classes[i]
 		if k.Slabs > 0 {
-			c.classes = append(c.classes, board.Class{SlotBytes: uint32(k.SlotBytes), Slabs: uint32(k.Slabs), Items: uint64(k.Items)})
+			c.classes = append(c.classes, board.Class{SlotBytes: uint32(k.SlotBytes), SlabKiB: uint32(k.Slabs * l.store.SlabBytes() >> 10), Items: uint64(k.Items)})
 		}
 	}
 	c.room = c.memory.SetClasses(c.classes, c.room)

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 declare -A packages=(
-	[test]="tshark:tshark python3:python3"
+	[test]="tshark:tshark python3:python3 curl:curl shellcheck:shellcheck ethtool:ethtool systemd-analyze:systemd ip:iproute2"
 	[race]="gcc:gcc /usr/include/stdio.h:libc6-dev"
 	[generate]="clang-14:clang-14 llvm-strip-14:llvm-14 /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev"
 	[check]="memcached:memcached"

@@ -157,6 +157,7 @@ func (s *Shard) carveTables(c *carver) {
 	s.leases.rows = carve[lease](c, rows)
 	s.tombs.rows = carve[tomb](c, rows)
 	s.window.rows = carve[answered](c, rows)
+	s.plainWindow.rows = carve[answered](c, rows)
 	s.pins.rows = carve[pin](c, min(max(rows, 1024), 8192))
 	if c.mem != nil {
 		s.uploads.rows = make([]upload, s.cfg.MaxUploads)

@@ -49,14 +49,15 @@ type Shard struct {
 	global evict.Policy // with CapacityItems
 	pool   *evict.Pool
 
-	wheel   wheel
-	leases  leases
-	tombs   tombs
-	window  window
-	pins    pins
-	uploads uploads
-	heavy   heavy
-	scratch scratch
+	wheel       wheel
+	leases      leases
+	tombs       tombs
+	window      window // of operations that differ when done twice
+	plainWindow window // of the others
+	pins        pins
+	uploads     uploads
+	heavy       heavy
+	scratch     scratch
 
 	indexRegion, slabRegion, tableRegion *alloc.Region
 	policyArena, wheelArena              arena
@@ -147,6 +148,9 @@ func (s *Shard) expired(h Handle, word uint64) bool {
 
 // SlabMemory is the slab region, for a UMEM that sends values from their slots.
 func (s *Shard) SlabMemory() []byte { return s.slabRegion.Bytes() }
+
+// SlabBytes is the size of a slab: 2 MiB, less in small shards.
+func (s *Shard) SlabBytes() int { return s.slabBytes }
 
 // dropLive removes an item from everywhere.
 func (s *Shard) dropLive(h Handle, why Drop) {

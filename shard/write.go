@@ -15,7 +15,7 @@ func (s *Shard) Write(w *Write, nowNanos int64) {
 	s.countWrite(w.Op)
 	s.write(w, 0)
 	if remembers(w) {
-		s.window.put(w)
+		s.windowOf(w).put(w)
 	}
 	s.balance()
 }
@@ -35,20 +35,25 @@ func (s *Shard) validWrite(w *Write) bool {
 	return w.Status == OK
 }
 
-// remembers says whether a retry must get the same answer again: where doing it
-// twice differs from once, and where a lease is used up.
-func remembers(w *Write) bool {
-	if w.Request == 0 || w.Status == NoMemory {
-		return false
+// remembers says whether a retry must get the same answer again.
+func remembers(w *Write) bool { return w.Request != 0 && w.Status != NoMemory }
+
+// windowOf chooses where a write is remembered. The frequent ones that may be
+// repeated have a window of their own: there a late duplicate would only overwrite
+// what somebody else has written since, and they must not push out the others,
+// which differ when done twice.
+func (s *Shard) windowOf(w *Write) *window {
+	if w.Op == Add || w.Op == CAS || w.Op == Incr || w.Token != 0 {
+		return &s.window
 	}
-	return w.Op == Add || w.Op == CAS || w.Op == Incr || w.Token != 0
+	return &s.plainWindow
 }
 
 func (s *Shard) repeated(w *Write) bool {
 	if !remembers(w) {
 		return false
 	}
-	r := s.window.find(w)
+	r := s.windowOf(w).find(w)
 	if r == nil {
 		return false
 	}

@@ -158,6 +158,7 @@ func (n *node) housekeep(ctx context.Context, failed <-chan error) error {
 		case <-slow.C:
 			n.publishMemory()
 			n.publishVerdicts()
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // nobody else to tell
 		}
 	}
 }
