@@ -19,29 +19,35 @@ const etcdRoomBytes = 1 << 30
 // ordinary tmpfs. Pages of 2 MiB spare the shards most of their TLB misses, and let
 // a killed data plane give up its memory, and with it its sockets, in milliseconds
 // instead of seconds: that is most of a warm restart. The mount stays for the next
-// start; see unmountData. Without root, or where the kernel refuses, ordinary pages
-// do, and the shards say so.
-func mountHuge(cfg *config.Config) error {
+// start; undo takes it away again if nothing came of this one. Without root, or where
+// the kernel refuses, ordinary pages do, and the shards say so.
+func mountHuge(cfg *config.Config) (undo func() error, err error) {
 	dir := cfg.DataDir
+	undo = func() error { return nil }
 	if os.Geteuid() != 0 || cfg.Hugepages == config.HugepagesNever {
-		return nil
+		return undo, nil
 	}
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+		return undo, fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	}
+	if missing != nil {
+		undo = func() error { return os.Remove(dir) }
 	}
 	plain, err := isPlainTmpfs(dir)
 	if err != nil || !plain {
-		return err
+		return undo, err
 	}
 	options := fmt.Sprintf("huge=always,mode=0700,size=%d", int64(cfg.Memory)+boardRoomBytes+etcdRoomBytes)
 	err = unix.Mount("gannet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
-		return nil // a kernel without huge pages on tmpfs, or a container that may not mount
+		return undo, nil // a kernel without huge pages on tmpfs, or a container that may not mount
 	}
 	if err != nil {
-		return fmt.Errorf("mount a tmpfs with huge pages on %s (--hugepages never does without): %w", dir, err)
+		return undo, fmt.Errorf("mount a tmpfs with huge pages on %s (--hugepages never does without): %w", dir, err)
 	}
-	return nil
+	remove := undo
+	return func() error { return errors.Join(unmountData(dir), remove()) }, nil
 }
 
 // isPlainTmpfs says whether dir is an empty directory of a tmpfs that is mounted

@@ -61,14 +61,16 @@ func (c *controlCmd) Run(env *Env) error {
 func runNode(env *Env, s *settings, opts control.Options, onReady func(*control.Control)) error {
 	log, level := newLog(env.Stderr, &opts.Config.Config)
 	opts.Log, opts.Version, opts.Environ, opts.Output = log, versionString(), env.Environ, env.Stderr
+	undo := func() error { return nil }
 	if opts.Supervise {
-		if err := mountHuge(&opts.Config.Config); err != nil {
-			return err
+		var err error
+		if undo, err = mountHuge(&opts.Config.Config); err != nil {
+			return errors.Join(err, undo())
 		}
 	}
 	node, err := control.New(opts)
 	if err != nil {
-		return err
+		return errors.Join(err, undo())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
