@@ -19,12 +19,12 @@ import (
 type replayCmd struct {
 	Trace     string `arg:"" optional:"" help:"Trace file, as it was published, compressed or not."`
 	Format    string `placeholder:"NAME" help:"Format of the trace: ${formats}. A trace without a header needs it."`
-	Synthetic string `placeholder:"SPEC" help:"Instead of a trace, requests made from published statistics (twitter:cluster52) or a Zipf law (zipf:0.99,keys=1000000,value=100); needs --limit."`
+	Synthetic string `placeholder:"SPEC" help:"Instead of a trace, requests made from published statistics (twitter:cluster52) or a Zipf law (zipf:0.99,keys=1000000,value=100)."`
 	Seed      uint64 `default:"1" placeholder:"N" help:"Seed of --synthetic: the same one makes the same requests."`
 
 	Server      string       `short:"s" group:"network" placeholder:"HOST:PORT" help:"Node to replay against (GANNET_SERVER; default: 127.0.0.1:9800)."`
 	Connections int          `group:"network" default:"8" placeholder:"N" help:"Requests in flight; with 1 the node meets them in the trace's order."`
-	Timeout     durationFlag `group:"network" default:"3s" help:"How long to try each operation; longer than a node's restart rides over one."`
+	Timeout     durationFlag `group:"network" default:"5s" help:"How long to try each operation; longer than a node's restart rides over one."`
 	TTL         ttlFlag      `name:"ttl" group:"network" placeholder:"TIME" help:"TTL of items for which the trace has none."`
 
 	InProcess     bool     `group:"in-process" help:"Drive one shard in this process instead of a node: for miss ratios."`
@@ -32,7 +32,7 @@ type replayCmd struct {
 	CapacityItems int      `group:"in-process" placeholder:"N" help:"Hold so many items, whatever their size."`
 	Memory        sizeFlag `group:"in-process" placeholder:"SIZE" help:"Hold what fits into so much memory, e.g. 64MiB."`
 
-	Limit     int64        `placeholder:"N" help:"End after so many GETs."`
+	Limit     int64        `placeholder:"N" help:"End after so many GETs; --synthetic, which never ends, does after 1000000."`
 	ValueSize sizeFlag     `placeholder:"SIZE" help:"Size of every value, whatever the trace says, e.g. 1KiB."`
 	Output    outputFormat `short:"o" default:"text" help:"text or json; the progress goes to stderr."`
 }
@@ -66,10 +66,16 @@ func (s *sizeFlag) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// syntheticGets ends a synthetic replay without --limit.
+const syntheticGets = 1_000_000
+
 // Run replays a trace.
 func (c *replayCmd) Run(env *Env) error {
 	if err := c.check(); err != nil {
 		return err
+	}
+	if c.Synthetic != "" && c.Limit == 0 {
+		c.Limit = syntheticGets
 	}
 	input, err := c.open()
 	if err != nil {
@@ -101,8 +107,6 @@ func (c *replayCmd) check() error {
 	switch {
 	case c.Synthetic != "" && c.Trace != "":
 		return errors.New("a trace and --synthetic are given; use one of them")
-	case c.Synthetic != "" && c.Limit == 0:
-		return errors.New("--synthetic never ends; say after how many GETs with --limit")
 	case !c.InProcess && (c.Policy != "" || c.CapacityItems != 0 || c.Memory != 0):
 		return errors.New("--policy, --capacity-items and --memory need --in-process; a node has its own in its configuration")
 	case c.InProcess && c.Server != "":

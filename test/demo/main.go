@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 
+	"gannet/config"
 	"gannet/loadgen/trace"
 	"gannet/test/lab"
 )
@@ -123,6 +124,8 @@ const (
 	syntheticRun  = "400000"
 
 	leastMemory  = 16 << 20 // below, whole slabs are too coarse a measure
+	mostMemory   = 8 << 30
+	maxValue     = 1 << 20 // larger values are never stored
 	overheadItem = 48       // header, sums, index and rounding of an item, bytes
 )
 
@@ -150,14 +153,18 @@ func planFor(o options) (plan, error) {
 			valueBytes = min(max(valueBytes, leastMemory*10/shape.unique), 64<<10)
 			p.replay = append(p.replay, fmt.Sprintf("--value-size=%d", valueBytes))
 		}
-	} else if _, err := fmt.Sscan(flagValue(o.replay, "value-size"), &valueBytes); err != nil {
-		return plan{}, fmt.Errorf("--value-size: give bytes as a plain number here: %w", err)
+	} else {
+		size, err := config.ParseSize(flagValue(o.replay, "value-size"))
+		if err != nil {
+			return plan{}, fmt.Errorf("--value-size: %w", err)
+		}
+		valueBytes = int64(size)
 	}
 	total := shape.bytes + (shape.unique-shape.sized)*valueBytes + shape.unique*overheadItem
 	if hasFlag(o.replay, "value-size") {
 		total = shape.keyBytes + shape.unique*(valueBytes+overheadItem)
 	}
-	p.memory = max(total/10, leastMemory)
+	p.memory = min(max(total/10, leastMemory), mostMemory)
 	p.node = []string{"--max-value=1MiB"}
 	return p, nil
 }
@@ -189,7 +196,9 @@ func measure(path, format string) (shape, error) {
 		s.bytes += int64(len(req.Key))
 		if req.ValueBytes >= 0 {
 			s.sized++
-			s.bytes += int64(req.ValueBytes)
+		}
+		if req.ValueBytes <= maxValue {
+			s.bytes += int64(max(req.ValueBytes, 0))
 		}
 	}
 }
