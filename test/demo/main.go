@@ -126,7 +126,7 @@ const (
 	leastMemory  = 16 << 20 // below, whole slabs are too coarse a measure
 	mostMemory   = 8 << 30
 	maxValue     = 1 << 20 // larger values are never stored
-	overheadItem = 48       // header, sums, index and rounding of an item, bytes
+	overheadItem = 48      // header, sums, index and rounding of an item, bytes
 )
 
 // planFor sizes the node for a tenth of the keys. Traces without sizes get values
