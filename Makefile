@@ -45,7 +45,8 @@ test-asan: ## the memory tests with poisoned slots under AddressSanitizer (needs
 lint: ## go vet, staticcheck, gofumpt
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	@test -z "$$($(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _bpfel.go) | tee /dev/stderr)" || { echo "run: go tool gofumpt -w ."; exit 1; }
+	@bad=$$($(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _bpfel.go)); \
+		[ -z "$$bad" ] || { echo "run go tool gofumpt -w on:"; echo "$$bad"; exit 1; }
 
 .PHONY: generate
 generate: ## regenerate the eBPF objects with the pinned compiler (clang-14)

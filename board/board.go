@@ -171,8 +171,8 @@ func (b *Board) resolve(entries []entry) {
 		b.broken[id] = &AreaError{ID: id, Want: layoutVersion[id]}
 	}
 	for _, e := range entries {
-		if e.id == 0 || e.id >= numAreas {
-			continue
+		if e.id == 0 || e.id >= numAreas || b.broken[e.id] == nil {
+			continue // unknown, or named a second time: the first good one counts
 		}
 		if e.version != layoutVersion[e.id] || e.stride < leastStride[e.id] {
 			b.broken[e.id].Have = e.version

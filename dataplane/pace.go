@@ -23,7 +23,8 @@ type held struct {
 const (
 	wheelSlots     = 4096
 	wheelTickNanos = 1 << 14
-	maxGrantNanos  = int64(1e9) // a grant further ahead is cut
+	maxGrantNanos  = int64(1e9)   // a grant further ahead is cut
+	maxGapNanos    = int64(100e6) // and so is a slower one: a reply must not hold its item for minutes
 )
 
 func (w *wheel) init(frames int) {
@@ -107,7 +108,7 @@ func (l *Loop) depart(tx port.Tx, departNanos *int64, kbit uint32) {
 		return
 	}
 	at := min(max(*departNanos, l.nowNanos), l.nowNanos+maxGrantNanos)
-	*departNanos = at + int64(tx.Bytes+len(tx.Tail))*8_000_000/int64(kbit)
+	*departNanos = at + min(int64(tx.Bytes+len(tx.Tail))*8_000_000/int64(kbit), maxGapNanos)
 	if at <= l.nowNanos {
 		l.tx = append(l.tx, tx)
 		return

@@ -47,9 +47,12 @@ func (l *Loop) openProven(b *builder, in *inbound) {
 		b.header.Flags |= wire.FlagStages
 		b.header.Stages = wire.Stages{ReceivedNanos: uint64(in.rx.ArrivedNanos), ServedNanos: uint64(l.nowNanos)}
 	}
+	if in.reason != wire.ReasonNone {
+		return // what a malformed request grants means nothing
+	}
 	b.kbit = l.neighbor.rate(&in.req)
 	if b.kbit != 0 {
-		b.departNanos = in.rx.ArrivedNanos + int64(in.req.GrantOffsetMicros)*1000
+		b.departNanos = in.rx.ArrivedNanos + min(int64(in.req.GrantOffsetMicros)*1000, maxGrantNanos)
 	}
 }
 
