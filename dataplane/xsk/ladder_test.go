@@ -52,6 +52,22 @@ func TestLadderTakesTheBest(t *testing.T) {
 	}
 }
 
+// TestLadderSparesTheHopeless: a driver that says it has no zero-copy is not asked
+// for it: that would register all slabs first.
+func TestLadderSparesTheHopeless(t *testing.T) {
+	net := newTopology(t, 1, 1500)
+	o := ladderOptions(0)
+	o.Rungs = nil
+	loads := 0
+	o.Load = func(c bpf.SteerConfig) (Program, error) {
+		loads++
+		return loadSteer(c)
+	}
+	if l := net.open(t, o); l.Rung != port.RungXDPCopy || loads != 1 {
+		t.Fatalf("took %s after %d programs; zero-copy on veth should not have been tried", l.Rung, loads)
+	}
+}
+
 // TestLadderIsAllOrNothing: when the last thing fails, all before it is undone.
 func TestLadderIsAllOrNothing(t *testing.T) {
 	net := newTopology(t, 2, 1500)
