@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,6 +15,14 @@ import (
 // etcdRoomBytes is what an embedded etcd and small files may take in the data
 // directory; a limit, not a reservation.
 const etcdRoomBytes = 1 << 30
+
+// mountSource is the name by which a mount of ours is known again.
+const (
+	mountSource = "gannet"
+	mountFlags  = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+)
+
+func mountBytes(cfg *config.Config) int64 { return int64(cfg.Memory) + boardRoomBytes + etcdRoomBytes }
 
 // mountHuge puts a tmpfs of huge pages on an empty data directory that lies on an
 // ordinary tmpfs. Pages of 2 MiB spare the shards most of their TLB misses, and let
@@ -36,10 +45,10 @@ func mountHuge(cfg *config.Config) (undo func() error, err error) {
 	}
 	plain, err := isPlainTmpfs(dir)
 	if err != nil || !plain {
-		return undo, err
+		return undo, errors.Join(err, growMount(cfg))
 	}
-	options := fmt.Sprintf("huge=always,mode=0700,size=%d", int64(cfg.Memory)+boardRoomBytes+etcdRoomBytes)
-	err = unix.Mount("gannet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options)
+	options := fmt.Sprintf("huge=always,mode=0700,size=%d", mountBytes(cfg))
+	err = unix.Mount(mountSource, dir, "tmpfs", mountFlags, options)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
 		return undo, nil // a kernel without huge pages on tmpfs, or a container that may not mount
 	}
@@ -48,6 +57,23 @@ func mountHuge(cfg *config.Config) (undo func() error, err error) {
 	}
 	remove := undo
 	return func() error { return errors.Join(unmountData(dir), remove()) }, nil
+}
+
+// growMount enlarges the mount of an earlier start that had less memory.
+func growMount(cfg *config.Config) error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || !strings.Contains(string(mounts), "\n"+mountSource+" "+cfg.DataDir+" tmpfs ") {
+		return err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(cfg.DataDir, &fs); err != nil || int64(fs.Blocks)*fs.Bsize >= mountBytes(cfg) {
+		return err
+	}
+	size := fmt.Sprintf("size=%d", mountBytes(cfg))
+	if err := unix.Mount(mountSource, cfg.DataDir, "tmpfs", unix.MS_REMOUNT|mountFlags, size); err != nil {
+		return fmt.Errorf("enlarge the tmpfs on %s (mount -o remount,%s): %w", cfg.DataDir, size, err)
+	}
+	return nil
 }
 
 // isPlainTmpfs says whether dir is an empty directory of a tmpfs that is mounted

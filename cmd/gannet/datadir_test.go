@@ -63,6 +63,17 @@ func TestMountHuge(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "kept")); err != nil {
 		t.Fatalf("the second start covered the data of the first: %v", err)
 	}
+	cfg.Memory = 4 << 30
+	if _, err := mountHuge(cfg); err != nil {
+		t.Fatal(err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil || int64(fs.Blocks)*fs.Bsize < 4<<30 {
+		t.Fatalf("a start with more memory found %d bytes of room (%v)", int64(fs.Blocks)*fs.Bsize, err)
+	}
+	if line := mountLine(t, dir); !strings.Contains(line, "huge=always") || !strings.Contains(line, "noexec") {
+		t.Fatalf("grown: %q", line)
+	}
 	if err := undo(); err != nil {
 		t.Fatal(err)
 	}
