@@ -101,9 +101,10 @@ func (l *Loop) add(op *wire.ReplyOp) {
 	l.reply.w.AppendSummed(op, 0)
 }
 
-// addValue puts an operation with a short value of its own into the reply.
+// addValue puts an operation with a short value of its own, or a part of it, into
+// the reply.
 func (l *Loop) addValue(op *wire.ReplyOp, value []byte) {
-	op.Value, op.CRC, op.TotalBytes = value, checksum.CRC(value), uint32(len(value))
+	op.Value, op.CRC, op.TotalBytes = value, checksum.CRC(value), max(op.TotalBytes, uint32(len(value)))
 	if !l.makeRoom(len(value)) {
 		l.addOverloaded(op)
 		return

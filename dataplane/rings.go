@@ -13,11 +13,17 @@ import (
 // the board's generation in every turn anyway: they tell Follow when to look, so
 // that an idle node has no further timer.
 type Rings struct {
-	current atomic.Pointer[ring.Ring] // writer: Look's goroutine
+	current atomic.Pointer[published] // writer: Look's goroutine
 	looked  atomic.Uint64             // generation that Look has seen; the same writer
 	changed chan struct{}             // a shard saw another generation
 	area    *board.Ring
 	problem func(error)
+}
+
+// published is a ring and its encoding, which RING hands on.
+type published struct {
+	ring    *ring.Ring
+	encoded []byte
 }
 
 // NewRings reads the ring that stands on the board, if there is one. problem is
@@ -29,7 +35,12 @@ func NewRings(b *board.Board, problem func(error)) *Rings {
 }
 
 // Current returns the ring, nil before the first one.
-func (r *Rings) Current() *ring.Ring { return r.current.Load() }
+func (r *Rings) Current() *ring.Ring {
+	if p := r.current.Load(); p != nil {
+		return p.ring
+	}
+	return nil
+}
 
 // Look takes a newly published ring over.
 func (r *Rings) Look() {
@@ -47,8 +58,8 @@ func (r *Rings) Look() {
 		r.problem(fmt.Errorf("ring of epoch %d on the board: %w", epoch, err))
 		return
 	}
-	if now := r.current.Load(); now == nil || next.Epoch() >= now.Epoch() {
-		r.current.Store(next)
+	if now := r.current.Load(); now == nil || next.Epoch() >= now.ring.Epoch() {
+		r.current.Store(&published{next, data})
 	}
 }
 

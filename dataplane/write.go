@@ -44,6 +44,8 @@ func (l *Loop) serveDatagram(in *inbound, req *wire.Request) {
 			l.addGet(&l.gets[0], &l.asks[0])
 		case op.Code == wire.Stats:
 			l.addStats(&op)
+		case op.Code == wire.Ring:
+			l.addRing(&op)
 		default:
 			l.serveWrite(req, &op)
 		}

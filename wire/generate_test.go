@@ -20,7 +20,7 @@ func drawBytes(t *rapid.T, label string, minBytes, maxBytes int) []byte {
 }
 
 var anyOp = rapid.Custom(func(t *rapid.T) Op {
-	code := Opcode(rapid.IntRange(int(Get), int(Hello)).Draw(t, "opcode"))
+	code := Opcode(rapid.IntRange(int(Get), int(Ring)).Draw(t, "opcode"))
 	rule := opRules[code]
 	op := Op{Code: code, Flags: OpFlags(rapid.Uint8().Draw(t, "flags")) & rule.flags, Key: []byte{}, Value: []byte{}}
 	if rule.key {
@@ -89,7 +89,7 @@ var anyOps = rapid.Custom(func(t *rapid.T) []Op {
 
 var anyReplyOp = rapid.Custom(func(t *rapid.T) ReplyOp {
 	op := ReplyOp{
-		Code:          Opcode(rapid.IntRange(int(Get), int(Hello)).Draw(t, "opcode")),
+		Code:          Opcode(rapid.IntRange(int(Get), int(Ring)).Draw(t, "opcode")),
 		Status:        Status(rapid.IntRange(0, StatusCount-1).Draw(t, "status")),
 		Flags:         ReplyFlags(rapid.Uint16().Draw(t, "flags")) & knownReplyFlags,
 		Version:       Version(rapid.Uint64().Draw(t, "version")),

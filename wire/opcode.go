@@ -17,9 +17,10 @@ const (
 	Ping    Opcode = 9
 	Stats   Opcode = 10
 	Hello   Opcode = 11
+	Ring    Opcode = 12 // the node's ring; Arg: offset in bytes, a multiple of SegmentBytes
 
 	// OpcodeCount bounds the opcodes; 0 is none.
-	OpcodeCount = 12
+	OpcodeCount = 13
 )
 
 // opRule is what the format allows an operation to carry.
@@ -50,6 +51,7 @@ var opRules = [OpcodeCount]opRule{
 	Ping:    {name: "PING", value: true, alone: true},
 	Stats:   {name: "STATS"},
 	Hello:   {name: "HELLO", value: true, alone: true},
+	Ring:    {name: "RING", arg: true},
 }
 
 // Known reports whether the format defines the opcode.

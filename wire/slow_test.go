@@ -200,7 +200,7 @@ func slowRequestOp(s *slowResult, c *cursor, index, count int) {
 		return
 	}
 	code := Opcode(o.Opcode)
-	if s.is(o.Opcode < 1 || o.Opcode > 11, ReasonOpcode) {
+	if s.is(o.Opcode < 1 || o.Opcode > 12, ReasonOpcode) {
 		return
 	}
 	stores := slices.Contains([]Opcode{Put, Add, Replace, CAS}, code)
@@ -214,7 +214,7 @@ func slowRequestOp(s *slowResult, c *cursor, index, count int) {
 	s.is(o.ValueLen > 0 && !stores && code != Get && code != Ping && code != Hello, ReasonValueUnexpected)
 	s.is(o.TTL > 12*30*86400 || o.TTL > 0 && !stores && code != Touch, ReasonTTL)
 	s.is(o.Soft > 12*30*86400 || o.Soft > 0 && !stores && code != Touch || o.Soft > 0 && o.TTL > 0 && o.Soft >= o.TTL, ReasonSoftTTL)
-	s.is(o.Arg != 0 && !stores && code != Get && code != Incr, ReasonArg)
+	s.is(o.Arg != 0 && !stores && code != Get && code != Incr && code != Ring, ReasonArg)
 	s.is(count > 1 && (code == Ping || code == Hello), ReasonNotAlone)
 	s.is(code == Hello && o.ValueLen < 40, ReasonHelloShort)
 	var g slowSegment
@@ -282,7 +282,7 @@ func slowReplyOpRules(s *slowResult, c *cursor) {
 	segment := o.Flags&1 != 0
 	s.is(o.Flags >= 64 || o.Flags&32 != 0 && !segment, ReasonOpFlags)
 	s.is(o.Status > 24, ReasonStatus)
-	s.is(o.Opcode > 11 || o.Opcode == 0 && o.Status == 0, ReasonOpcode)
+	s.is(o.Opcode > 12 || o.Opcode == 0 && o.Status == 0, ReasonOpcode)
 	if segment {
 		end := int64(o.Offset) + int64(o.ValueLen)
 		s.is(o.Offset%1024 != 0 || end > int64(o.Total) || o.ValueLen > 0 && o.ValueLen%1024 != 0 && end < int64(o.Total), ReasonSegment)

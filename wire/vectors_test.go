@@ -180,6 +180,8 @@ func requestCases() []requestCase {
 	part, want := op(Put, "film", counting(SegmentBytes)), op(Get, "film", nil)
 	part.Flags, part.TotalBytes, part.OffsetBytes, part.Transfer, part.TTLSeconds = OpSegment, 5000, 2048, 0xFEED, 60
 	want.Flags, want.TotalBytes, want.OffsetBytes, want.Transfer = OpSegment, 2048, 1024, uint64(MakeVersion(3, 9))
+	ringOp := op(Ring, "", nil)
+	ringOp.Arg = SegmentBytes
 	meta := op(Get, "user:42", nil)
 	meta.Flags = OpNoValue
 	full := vectorHeader("user:42")
@@ -200,6 +202,7 @@ func requestCases() []requestCase {
 		one("cas", cas),
 		one("incr_by_minus_5", incr),
 		one("stats", op(Stats, "", nil)),
+		one("ring", ringOp),
 		{name: "ping", header: RequestHeader{RequestID: 1}, ops: []Op{op(Ping, "", nil)}},
 		{name: "hello", header: RequestHeader{RequestID: 1, SessionID: 2}, ops: []Op{op(Hello, "", make([]byte, MinHelloPadBytes))}},
 		{name: "every_header_field", header: full, ops: []Op{op(Get, "user:42", nil)}},

@@ -14,7 +14,7 @@ local MAGIC, VERSION = 0x6E47, 1
 local HELLO, HELLO_VALUE, STAGES = 11, 48, 1
 
 local opcodes = {
-  [0] = "(whole request)", "GET", "PUT", "DELETE", "TOUCH", "ADD", "REPLACE", "CAS", "INCR", "PING", "STATS", "HELLO",
+  [0] = "(whole request)", "GET", "PUT", "DELETE", "TOUCH", "ADD", "REPLACE", "CAS", "INCR", "PING", "STATS", "HELLO", "RING",
 }
 
 local statuses = {

@@ -58,6 +58,7 @@ class Opcode(enum.IntEnum):
     PING = 9
     STATS = 10
     HELLO = 11
+    RING = 12
 
 
 class Status(enum.IntEnum):
@@ -112,6 +113,7 @@ _RULES = {
     Opcode.PING: _Rules(value=True),
     Opcode.STATS: _Rules(),
     Opcode.HELLO: _Rules(value=True),
+    Opcode.RING: _Rules(arg=True),
 }
 _ALONE = (Opcode.PING, Opcode.HELLO)
 
