@@ -77,6 +77,28 @@ check-node: build ## measure one node: out/node.json (FULL=1 for full counts, ON
 	@scripts/deps.sh check
 	FULL=$(FULL) ONLY=$(ONLY) $(GO) run ./test/checknode -out out/node.json
 
+.PHONY: bench
+bench: build ## rivals side by side: out/bench.json, out/bench.html (FULL=1, ONLY=row)
+	FULL=$(FULL) ONLY=$(ONLY) scripts/bench.sh
+
+.PHONY: bench-quick
+bench-quick: build ## one row of it in two minutes
+	QUICK=1 scripts/bench.sh
+
+.PHONY: microbench
+microbench: ## microbenchmarks against the committed ratios and allocation counts
+	scripts/microbench.sh
+
+.PHONY: test-zerocopy
+test-zerocopy: ## zero copy on real drivers in an emulated machine: out/zerocopy.json
+	scripts/zerocopy.sh
+
+SEEDS ?= 1000
+FROM ?= 1
+.PHONY: sim
+sim: ## the cluster on a seeded schedule of faults: SEEDS=1000 FROM=1
+	$(GO) run ./test/sim -seeds $(SEEDS) -from $(FROM)
+
 .PHONY: clean
 clean: ## remove what was built and measured
 	rm -rf bin out

@@ -70,14 +70,6 @@ func (op *operation) item() Item {
 	return item
 }
 
-// opError wraps why an operation failed. Misses stay bare: they are no failures.
-func (n *node) opError(op, key string, err error) error {
-	if err == nil || err == ErrMiss { //nolint:errorlint // the very value, not a wrapper
-		return err
-	}
-	return &OpError{Op: op, Key: key, Server: n.name, Err: err}
-}
-
 // checkKey refuses keys that the protocol cannot carry.
 func checkKey(key string) error {
 	if len(key) == 0 || len(key) > wire.MaxKeyBytes {
@@ -85,3 +77,6 @@ func checkKey(key string) error {
 	}
 	return nil
 }
+
+// keyHash places a key: in the ring by its upper bits, in a node by its lower ones.
+func keyHash(key []byte) uint64 { return wire.KeyHash(key) }

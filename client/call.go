@@ -38,38 +38,54 @@ type operation struct {
 	parts     *assembly    // for a long value; kept when the call is used again
 	tailBytes int          // end of what the last datagram asked for, -1 = reached
 	corrupt   int          // damaged parts since the last good one
+	held      wire.ReplyOp // of one target while another may know better; see yield
+	heldFrom  *node        // nil: none is held
 	overloads int
 	failure   error // set instead of answer
 }
 
+// target is a node that a call has been sent to.
+type target struct {
+	node *node
+	// shard, and the generation of the node's shards that it belongs to; see nodeInfo.
+	shard      int
+	generation int
+	conn       *conn // last sent over
+	fixed      bool  // never over another one
+	sends      int
+	sentNanos  int64
+	sameConn   bool // the next send goes over the same socket: its cookie has just come
+}
+
 // call is one request datagram and the wait for its replies. The caller's
-// goroutine owns it, except for what mu guards while it is in the table.
+// goroutine owns it, except for what mu guards while it is in a table. A call goes
+// to one node; a hedged one to a second as well, under the same request id, and
+// whichever answers an operation first counts.
 type call struct {
-	node     *node
+	client   *Client
+	routes   *routes // by which it was aimed; nil: at a node of the caller's choice
 	timer    *time.Timer
 	wake     chan struct{} // of capacity 1: something changed
 	datagram []byte
 	keys     []byte // memory of the operations' keys
-	shard    int
-	// generation is that of the node's shards, see nodeInfo.
-	generation int
-	hash       uint64
-	conn       *conn // last sent over
-	fixed      bool  // never over another one
+	hash     uint64
 
 	mu          sync.Mutex
 	id          uint64 // 0 when not waiting
+	targets     [2]target
+	aims        int // targets in use
 	ops         []operation
 	order       []uint16 // operation by its index in the last datagram
 	left        int      // operations without answer
 	minVersion  Version
-	sends       int
 	prompts     int
-	sentNanos   int64
 	replyNanos  int64 // of the last reply that brought something
 	resend      bool  // a reply asks for the datagram to be sent again at once
-	sameConn    bool  // over the same socket: its cookie has just come
-	unavailable bool  // the node said so
+	unavailable bool  // a node said so
+	winner      *node // who gave the last answer
+	firstNanos  int64 // when it was sent first
+
+	mayHedge bool // the caller's own: another replica may be asked as well
 }
 
 var calls = sync.Pool{New: func() any {
@@ -78,14 +94,14 @@ var calls = sync.Pool{New: func() any {
 	return &call{wake: make(chan struct{}, 1), timer: t}
 }}
 
-func newCall(n *node) *call {
+func newCall(client *Client) *call {
 	c := calls.Get().(*call)
-	c.node = n
+	c.client = client
 	return c
 }
 
 // release gives the call back. Nothing refers to it any more: it has left the
-// pending table, and a reader that found it there before sees that id is 0.
+// pending tables, and a reader that found it there before sees that id is 0.
 func (c *call) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,11 +116,40 @@ func (c *call) release() {
 	case <-c.wake:
 	default:
 	}
-	c.node, c.conn, c.fixed = nil, nil, false
+	c.client, c.routes, c.winner = nil, nil, nil
+	c.targets, c.aims = [2]target{}, 0
 	c.ops, c.order, c.keys = c.ops[:0], c.order[:0], c.keys[:0]
-	c.left, c.sends, c.prompts, c.minVersion = 0, 0, 0, 0
-	c.resend, c.sameConn, c.unavailable = false, false, false
+	c.left, c.prompts, c.minVersion, c.firstNanos = 0, 0, 0, 0
+	c.resend, c.unavailable, c.mayHedge = false, false, false
 	calls.Put(c)
+}
+
+// aimAt makes a node the call's only target.
+func (c *call) aimAt(n *node, info *nodeInfo, shard int) {
+	c.targets[0] = target{node: n, shard: shard, generation: info.generation}
+	c.aims = 1
+}
+
+// aimKey aims the call at the shard of a node that has a key hash.
+func (c *call) aimKey(n *node, info *nodeInfo, hash uint64) {
+	c.hash = hash
+	c.aimAt(n, info, wire.ShardOf(hash, int(info.Shards)))
+}
+
+// node is whom the call went to first.
+func (c *call) node() *node { return c.targets[0].node }
+
+// sends is how often the call was sent, to all its targets together.
+func (c *call) sends() int { return c.targets[0].sends + c.targets[1].sends }
+
+// targetOf is the target that a socket belongs to; nil when it is none of the call's.
+func (c *call) targetOf(k *conn) *target {
+	for i := range c.targets[:c.aims] {
+		if c.targets[i].node == k.node {
+			return &c.targets[i]
+		}
+	}
+	return nil
 }
 
 // add appends an operation on key and returns it for the rest to be filled in.
@@ -128,17 +173,26 @@ func (c *call) add(code wire.Opcode, key string) *operation {
 func (c *call) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.id == 0 || c.id != reply.RequestID || c.left == 0 {
+	t := c.targetOf(from)
+	if c.id == 0 || c.id != reply.RequestID || c.left == 0 || t == nil {
 		from.client.counters.late.Add(1)
 		return
 	}
-	if c.sends == 1 && c.replyNanos == 0 {
-		c.node.rtt.observe(time.Duration(nowNanos - c.sentNanos))
+	if t.sends == 1 && c.replyNanos == 0 {
+		t.node.measured(time.Duration(nowNanos - t.sentNanos))
 	}
+	left, old := c.left, c.old(reply)
 	ops := reply.Ops()
 	var answer wire.ReplyOp
 	for ops.Next(&answer) {
-		c.take(&answer, from, nowNanos)
+		if old && answer.Status != wire.StatusCookieRequired {
+			from.client.counters.outdated.Add(1)
+			continue
+		}
+		c.take(&answer, t, nowNanos)
+	}
+	if c.left < left {
+		c.winner = t.node
 	}
 	if c.left == 0 || c.resend {
 		select {
@@ -148,21 +202,27 @@ func (c *call) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 	}
 }
 
+// old says whether a reply was made under an older ring than the call was sent by.
+// Its sender may have lost its part since; what it says no longer counts.
+func (c *call) old(reply *wire.Reply) bool {
+	return c.routes != nil && reply.Epoch < c.routes.epoch()
+}
+
 // take files one answer.
-func (c *call) take(answer *wire.ReplyOp, from *conn, nowNanos int64) {
+func (c *call) take(answer *wire.ReplyOp, from *target, nowNanos int64) {
 	switch answer.Status {
 	case wire.StatusCookieRequired:
-		from.renew(answer.Token)
+		from.conn.renew(answer.Token)
 		c.replyNanos = nowNanos
 		c.prompt()
-		c.sameConn = true
+		from.sameConn = true
 		return
 	case wire.StatusUnavailable:
 		c.unavailable = true // ask again after the timeout
 		return
 	}
 	if answer.Code == 0 {
-		c.takeForAll(answer)
+		c.takeForAll(answer, from)
 		return
 	}
 	if int(answer.Index) >= len(c.order) {
@@ -174,20 +234,25 @@ func (c *call) take(answer *wire.ReplyOp, from *conn, nowNanos int64) {
 	}
 	c.replyNanos = nowNanos
 	c.unavailable = false
-	c.takeFor(op, answer)
+	c.takeFor(op, answer, from)
 }
 
 // takeForAll files an answer that is about the datagram, not one operation.
-func (c *call) takeForAll(answer *wire.ReplyOp) {
+func (c *call) takeForAll(answer *wire.ReplyOp, from *target) {
 	for i := range c.ops {
-		if op := &c.ops[i]; !op.done {
+		op := &c.ops[i]
+		switch {
+		case op.done:
+		case c.aims > 1:
+			c.yield(op, answer, from)
+		default:
 			c.finish(op, answer)
 		}
 	}
 }
 
 // takeFor files the answer to one operation.
-func (c *call) takeFor(op *operation, answer *wire.ReplyOp) {
+func (c *call) takeFor(op *operation, answer *wire.ReplyOp, from *target) {
 	switch {
 	case answer.Status == wire.StatusOverloaded && op.ask.Code == wire.Get && op.overloads < overloadTries:
 		op.overloads++ // no room for this reply just now: ask after the timeout
@@ -196,11 +261,13 @@ func (c *call) takeFor(op *operation, answer *wire.ReplyOp) {
 			op.parts.reset()
 		}
 		c.prompt()
+	case c.aims > 1 && yields(answer.Status):
+		c.yield(op, answer, from)
 	case answer.Status != wire.StatusOK, op.ask.Flags&wire.OpNoValue != 0, op.ask.Code.Writes():
 		c.finish(op, answer)
 	case !answer.Intact():
 		c.damaged(op)
-	case answer.Flags&wire.ReplySegment == 0 && uint32(len(answer.Value)) == answer.TotalBytes:
+	case op.ask.Code == wire.Ring, answer.Flags&wire.ReplySegment == 0 && uint32(len(answer.Value)) == answer.TotalBytes:
 		op.value = append(op.value[:0], answer.Value...)
 		c.finish(op, answer)
 	default:
@@ -247,7 +314,7 @@ func (c *call) allTailsSeen() bool {
 
 // damaged treats a part that fails its checksum as lost, up to a limit.
 func (c *call) damaged(op *operation) {
-	c.node.client.counters.corrupt.Add(1)
+	c.client.counters.corrupt.Add(1)
 	op.corrupt++
 	if op.corrupt >= corruptTries {
 		op.failure = ErrCorrupt
@@ -266,6 +333,39 @@ func (c *call) prompt() {
 		c.prompts++
 		c.resend = true
 	}
+}
+
+// yields says whether an answer of one target waits for the other's: a follower may
+// miss what its leader has, and knows less about everything but a hit.
+func yields(s wire.Status) bool { return s != wire.StatusOK }
+
+// yield keeps such an answer until the other target has spoken, too, or is silent.
+func (c *call) yield(op *operation, answer *wire.ReplyOp, from *target) {
+	if op.heldFrom != nil && op.heldFrom != from.node {
+		if from == &c.targets[0] {
+			c.finish(op, answer) // the leader knows better
+			return
+		}
+		held := op.held
+		c.finish(op, &held)
+		return
+	}
+	op.held, op.heldFrom = *answer, from.node
+	op.held.Value = nil
+}
+
+// settleHeld makes held answers count: the other target is silent. It says whether
+// all operations have their answer now.
+func (c *call) settleHeld() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.ops {
+		if op := &c.ops[i]; !op.done && op.heldFrom != nil {
+			held := op.held
+			c.finish(op, &held)
+		}
+	}
+	return c.left == 0
 }
 
 func (c *call) finish(op *operation, answer *wire.ReplyOp) {

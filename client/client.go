@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,13 +19,22 @@ import (
 // program needs one. Keys are strings of 1 to 250 bytes, any bytes.
 type Client struct {
 	settings settings
-	node     *node
+	seeds    []*node // as given to Open
 	session  uint64
 	origin   time.Time // of nowNanos
 	ids      atomic.Uint64
 	counters counters
 	closing  chan struct{}
-	readers  sync.WaitGroup
+	readers  sync.WaitGroup // of sockets, and the guide
+	budget   budget
+
+	routes       atomic.Pointer[routes] // nil before the first answer; writer: holder of routing
+	routing      sync.Mutex
+	searching    chan struct{} // of capacity 1: held while the first routes are sought
+	startGuide   sync.Once
+	news         chan *node    // of capacity 1: a node that may have a newer ring
+	asked        atomic.Uint32 // epoch that the guide was sent for
+	doubtedNanos atomic.Int64  // before that time no doubt is followed up
 
 	mu     sync.Mutex
 	closed bool               // guarded by mu
@@ -32,32 +42,45 @@ type Client struct {
 }
 
 // Open makes a client of the cache that the servers belong to: "host" or
-// "host:port" each. It does not wait for the network; the first call does.
-//
-// This version knows caches of one node, so it takes exactly one server.
+// "host:port" each, any of its nodes; it learns of the others from the first that
+// answers. It does not wait for the network; the first call does.
 func Open(servers []string, opts ...Option) (*Client, error) {
 	s, err := newSettings(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
 	}
-	if len(servers) != 1 {
-		return nil, fmt.Errorf("open client: %w: %d servers given: give one, such as 127.0.0.1:%d", ErrBadRequest, len(servers), wire.BasePort)
-	}
-	addr, err := net.ResolveUDPAddr("udp", withPort(servers[0]))
-	if err != nil {
-		return nil, fmt.Errorf("open client: %w: server %q: %w: give host:port, such as 127.0.0.1:%d", ErrBadRequest, servers[0], err, wire.BasePort)
-	}
-	target := addr.AddrPort()
-	if !target.Addr().IsValid() || target.Port() == 0 {
-		return nil, fmt.Errorf("open client: %w: server %q: give host:port, such as 127.0.0.1:%d", ErrBadRequest, servers[0], wire.BasePort)
+	if len(servers) == 0 {
+		return nil, fmt.Errorf("open client: %w: no servers given: give one or more, such as 127.0.0.1:%d", ErrBadRequest, wire.BasePort)
 	}
 	c := &Client{
 		settings: s, session: randomID(), origin: time.Now(),
 		closing: make(chan struct{}), conns: make(map[*conn]struct{}),
+		searching: make(chan struct{}, 1), news: make(chan *node, 1),
 	}
 	c.ids.Store(randomID())
-	c.node = newNode(c, servers[0], target)
+	c.budget.milli.Store(burstMilli)
+	for _, server := range servers {
+		addr, err := resolve(server)
+		if err != nil {
+			return nil, fmt.Errorf("open client: %w", err)
+		}
+		n := newNode(c, server, addr)
+		n.isSeed = true
+		c.seeds = append(c.seeds, n)
+	}
 	return c, nil
+}
+
+func resolve(server string) (netip.AddrPort, error) {
+	addr, err := net.ResolveUDPAddr("udp", withPort(server))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%w: server %q: %w: give host:port, such as 127.0.0.1:%d", ErrBadRequest, server, err, wire.BasePort)
+	}
+	target := addr.AddrPort()
+	if !target.Addr().IsValid() || target.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%w: server %q: give host:port, such as 127.0.0.1:%d", ErrBadRequest, server, wire.BasePort)
+	}
+	return netip.AddrPortFrom(target.Addr().Unmap(), target.Port()), nil
 }
 
 // withPort adds the default port to a server without one.
@@ -102,6 +125,43 @@ func (c *Client) track(k *conn) bool {
 	c.conns[k] = struct{}{}
 	c.readers.Add(1)
 	return true
+}
+
+// trackGuide is track for the guide.
+func (c *Client) trackGuide() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.readers.Add(1)
+	return true
+}
+
+// epoch is that of the ring in use; 0 = none.
+func (c *Client) epoch() uint32 {
+	if r := c.routes.Load(); r != nil {
+		return r.epoch()
+	}
+	return 0
+}
+
+// serverName names whom an operation on a key was meant for, for errors.
+func (c *Client) serverName(key string) string {
+	if r := c.routes.Load(); r != nil && key != "" {
+		if n := r.leader(keyHash([]byte(key))); n != nil {
+			return n.name
+		}
+	}
+	return c.seeds[0].name
+}
+
+// opError wraps why an operation failed. Misses stay bare: they are no failures.
+func (c *Client) opError(op, key string, err error) error {
+	if err == nil || err == ErrMiss { //nolint:errorlint // the very value, not a wrapper
+		return err
+	}
+	return &OpError{Op: op, Key: key, Server: c.serverName(key), Err: err}
 }
 
 // untrack forgets a socket whose reader has ended.

@@ -123,7 +123,6 @@ func TestStatuses(t *testing.T) {
 		{wire.StatusLeaseGranted, client.ErrMiss},
 		{wire.StatusLeaseWait, client.ErrLeaseWait},
 		{wire.StatusLeaseRefused, client.ErrLeaseRefused},
-		{wire.StatusMoved, client.ErrMoved},
 		{wire.StatusTooLarge, client.ErrTooLarge},
 		{wire.StatusNoMemory, client.ErrNoMemory},
 		{wire.StatusOverloaded, client.ErrOverloaded},
@@ -332,7 +331,7 @@ func TestManyCallers(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	s, c := pair(t, clienttest.Config{})
-	must[time.Duration](t)(c.Ping(ctx))
+	_ = second(c.Get(ctx, "k"))
 	s.SetFaults(clienttest.Faults{LoseRequests: 1})
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()

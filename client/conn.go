@@ -117,6 +117,10 @@ func (k *conn) note(err error) {
 		k.client.counters.refused.Add(1)
 		k.node.refusedNanos.Store(k.client.nowNanos())
 		k.node.stale.Store(true)
+		if r := k.client.routes.Load(); r != nil && r.ring != nil {
+			k.node.breaker.Open()
+			k.client.doubt(k.node)
+		}
 		return
 	}
 	k.client.counters.socketErrors.Add(1)

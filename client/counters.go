@@ -11,6 +11,8 @@ type counters struct {
 	sent, received, resent atomic.Uint64
 	late, foreign, corrupt atomic.Uint64
 	refused, socketErrors  atomic.Uint64
+	outdated, ringsFailed  atomic.Uint64
+	hedged, avoided, moved atomic.Uint64
 	malformed              [wire.ReasonCount]atomic.Uint64
 }
 
@@ -21,10 +23,14 @@ type Counters struct {
 	Resent   uint64 // datagrams sent again after a silence
 	// Dropped counts what was received and not used, by reason: "late" (its call
 	// was over: a duplicate, or slower than the deadline), "foreign" (another
-	// session), "corrupt" (a value that fails its checksum) and the reasons for
+	// session), "outdated" (of an older ring than the client's), "corrupt" (a value that fails its checksum) and the reasons for
 	// which a datagram is malformed.
 	Dropped      map[string]uint64
 	Refused      uint64 // the node's port was closed
+	Moved        uint64 // calls sent on to another node after MOVED or a newer ring
+	Hedged       uint64 // reads that asked a second replica as well
+	Avoided      uint64 // reads that left out a node whose breaker was open
+	RingsFailed  uint64 // a node had a newer ring, and did not hand it out
 	SocketErrors uint64 // of other kinds
 }
 
@@ -34,6 +40,7 @@ func (c *Client) Counters() Counters {
 	out := Counters{
 		Sent: k.sent.Load(), Received: k.received.Load(), Resent: k.resent.Load(),
 		Refused: k.refused.Load(), SocketErrors: k.socketErrors.Load(),
+		Moved: k.moved.Load(), Hedged: k.hedged.Load(), Avoided: k.avoided.Load(), RingsFailed: k.ringsFailed.Load(),
 		Dropped: map[string]uint64{},
 	}
 	drop := func(reason string, n uint64) {
@@ -43,6 +50,7 @@ func (c *Client) Counters() Counters {
 	}
 	drop("late", k.late.Load())
 	drop("foreign", k.foreign.Load())
+	drop("outdated", k.outdated.Load())
 	drop("corrupt", k.corrupt.Load())
 	for reason := range k.malformed {
 		drop(wire.Reason(reason).String(), k.malformed[reason].Load())

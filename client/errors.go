@@ -44,8 +44,9 @@ var (
 	ErrOverloaded = errors.New("the node is overloaded and shed the request; slow down, then retry")
 	// ErrFenced says that the node may not acknowledge writes at present.
 	ErrFenced = errors.New("the node's fence has lapsed and it takes no writes; reads work, retry the write later")
-	// ErrMoved says that the key belongs to another node.
-	ErrMoved = errors.New("the key belongs to another node in a newer ring; open the client on that node")
+	// ErrMoved says that each node asked named another one as the key's owner until
+	// the deadline: the ring is changing, or the client cannot reach its newest form.
+	ErrMoved = errors.New("the key belongs to another node in a newer ring, which could not be had in time; call again")
 	// ErrTimeout says that no answer came in time.
 	ErrTimeout = errors.New("no answer in time; check the address and that the node runs, or allow more time")
 	// ErrUnavailable says that the node is known to be down: it refused packets
@@ -65,7 +66,7 @@ var (
 type OpError struct {
 	Op     string // "get", "put", …
 	Key    string
-	Server string
+	Server string // as given to Open, or the member's name
 	Err    error
 }
 

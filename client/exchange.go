@@ -2,14 +2,17 @@ package client
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
+// errRerouted ends an exchange whose keys have another leader by now.
+var errRerouted = errors.New("the ring has changed")
+
 // exchange sends the call and waits until every operation has its answer. It
 // returns an error when that does not happen before the deadline. The call has
-// left the pending table when it returns.
+// left the pending tables when it returns.
 func (c *call) exchange(ctx context.Context, deadlineNanos int64) error {
-	n := c.node
 	c.enter()
 	defer c.leave()
 	for silences := 0; ; {
@@ -24,50 +27,68 @@ func (c *call) exchange(ctx context.Context, deadlineNanos int64) error {
 		case again == answered:
 			return nil
 		case again == silent:
+			if c.settleHeld() {
+				return nil
+			}
 			silences++
-			n.client.counters.resent.Add(1)
+			c.client.counters.resent.Add(1)
 		}
 	}
 }
 
-// enter puts the call into the pending table.
+// enter puts the call into its target's pending table.
 func (c *call) enter() {
-	id := c.node.client.nextIDs(1)
+	id := c.client.nextIDs(1)
 	c.mu.Lock()
 	c.id, c.replyNanos = id, 0
 	c.mu.Unlock()
-	c.node.pending.add(id, c)
+	c.node().pending.add(id, c)
 }
 
-// leave takes the call out of the table: from here on no reply touches it.
+// leave takes the call out of the tables: from here on no reply touches it.
 func (c *call) leave() {
 	c.timer.Stop()
 	c.mu.Lock()
-	c.node.pending.remove(c.id)
+	for i := range c.targets[:c.aims] {
+		c.targets[i].node.pending.remove(c.id)
+	}
 	c.id = 0
 	c.mu.Unlock()
 }
 
-// transmit builds the datagram and sends it. A socket that refuses to send is
-// evidence like silence is: the wait that follows handles both. over is true when
-// the last answer has come meanwhile.
+// transmit builds the datagram and sends it to every target. A socket that refuses
+// to send is evidence like silence is: the wait that follows handles both. over is
+// true when the last answer has come meanwhile.
 func (c *call) transmit(deadlineNanos int64) (over bool, err error) {
-	c.mu.Lock()
-	keep := c.fixed || (c.sameConn && c.conn != nil)
-	c.mu.Unlock()
-	if !keep {
-		if c.conn, err = c.node.socket(c.shard, c.generation); err != nil {
-			return false, err
+	for i := range c.aims {
+		if over, err = c.transmitTo(&c.targets[i], deadlineNanos); over || err != nil {
+			return over, err
 		}
 	}
-	now := c.node.client.nowNanos()
+	return false, nil
+}
+
+func (c *call) transmitTo(t *target, deadlineNanos int64) (over bool, err error) {
+	c.mu.Lock()
+	keep := t.fixed || (t.sameConn && t.conn != nil)
+	c.mu.Unlock()
+	if !keep {
+		k, err := t.node.socket(t.shard, t.generation)
+		if err != nil {
+			return false, err
+		}
+		c.mu.Lock()
+		t.conn = k
+		c.mu.Unlock()
+	}
+	now := c.client.nowNanos()
 	c.mu.Lock()
 	if over = c.left == 0; !over {
-		c.build(c.conn.cookie.Load(), now, deadlineNanos)
+		c.build(t, now, deadlineNanos)
 	}
 	c.mu.Unlock()
 	if !over {
-		c.conn.send(c.datagram)
+		t.conn.send(c.datagram)
 	}
 	return over, nil
 }
@@ -83,28 +104,40 @@ const (
 	answered waited = iota // all operations have their answer
 	prompted               // a reply asks for the datagram again
 	silent                 // the retransmission timeout passed without progress
+	widened                // another replica is asked as well
 )
 
 // await waits for the end of the call, a reason to send again, or its deadline.
 func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (waited, error) {
-	cl := c.node.client
-	rto := int64(c.node.rtt.timeout(silences) + time.Duration(len(c.ops)-1)*operationAllowance)
+	cl := c.client
+	rto := int64(c.node().rtt.timeout(silences) + time.Duration(len(c.ops)-1)*operationAllowance)
 	for {
 		now := cl.nowNanos()
 		again := c.progressNanos() + rto
-		if now >= deadlineNanos {
+		hedge := c.hedgeNanos()
+		switch {
+		case now >= deadlineNanos:
 			return silent, c.timedOut(ctx)
-		}
-		if now >= again {
+		case now >= hedge:
+			if c.widen(ctx, now) {
+				return widened, nil
+			}
+			continue
+		case now >= again:
+			c.suspect()
 			return silent, nil
 		}
-		c.timer.Reset(time.Duration(min(again, deadlineNanos) - now))
+		c.timer.Reset(time.Duration(min(again, hedge, deadlineNanos) - now))
 		select {
 		case <-c.wake:
 			if how, over := c.state(); over {
 				return how, nil
 			}
 		case <-c.timer.C:
+		case <-c.superseded():
+			if err := c.follow(); err != nil {
+				return silent, err
+			}
 		case <-ctx.Done():
 			return silent, c.timedOut(ctx)
 		case <-cl.closing:
@@ -130,7 +163,53 @@ func (c *call) state() (how waited, over bool) {
 func (c *call) progressNanos() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return max(c.sentNanos, c.replyNanos)
+	return max(c.targets[0].sentNanos, c.targets[1].sentNanos, c.replyNanos)
+}
+
+// superseded is closed when the routes the call was aimed by are not the newest.
+func (c *call) superseded() <-chan struct{} {
+	if c.routes == nil {
+		return nil
+	}
+	return c.routes.superseded
+}
+
+// follow takes the newest routes over. A call whose keys have moved ends; others go
+// on as they are.
+func (c *call) follow() error {
+	routes := c.client.routes.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.routes = routes
+	for i := range c.ops {
+		op := &c.ops[i]
+		if op.done || c.aimedRight(op) {
+			continue
+		}
+		return errRerouted
+	}
+	return nil
+}
+
+// aimedRight says whether the call's first target still is whom to ask for an
+// operation. The caller holds mu.
+func (c *call) aimedRight(op *operation) bool {
+	hash := c.hash
+	if len(c.ops) > 1 {
+		hash = keyHash(op.ask.Key)
+	}
+	if op.ask.Code.Writes() {
+		return c.routes.leads(c.node(), hash)
+	}
+	return c.routes.holds(c.node(), hash)
+}
+
+// suspect tells the client that the call's target is silent: the ring may have
+// moved on without it.
+func (c *call) suspect() {
+	if c.routes != nil {
+		c.client.doubt(c.node())
+	}
 }
 
 // timedOut says why the call ends without its answers.
@@ -138,7 +217,7 @@ func (c *call) timedOut(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reason := ErrTimeout
-	if c.unavailable || c.node.refusedSince(c.sentNanos) {
+	if c.unavailable || c.node().refusedSince(c.targets[0].sentNanos) {
 		reason = ErrUnavailable
 	}
 	return newTimeout(ctx, reason, c.ops[0].ask.Code.Writes())

@@ -16,18 +16,13 @@ func (c *Client) Get(ctx context.Context, key string, opts ...GetOption) (Item, 
 // allocates nothing. dst must not be used by anyone else until it returns.
 func (c *Client) GetInto(ctx context.Context, key string, dst []byte, opts ...GetOption) (Item, error) {
 	if err := checkKey(key); err != nil {
-		return Item{}, c.node.opError("get", key, err)
+		return Item{}, c.opError("get", key, err)
 	}
-	deadline := c.deadlineNanos(ctx)
-	info, err := c.node.ready(ctx, deadline)
-	if err != nil {
-		return Item{}, c.node.opError("get", key, err)
-	}
-	call := newCall(c.node)
+	call := newCall(c)
 	defer call.release()
 	op := call.add(wire.Get, key)
 	op.value = dst[:0]
-	call.address(info, wire.KeyHash(op.ask.Key))
+	call.hash = keyHash(op.ask.Key)
 	if len(opts) != 0 {
 		var o getOptions
 		for _, opt := range opts {
@@ -35,17 +30,10 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte, opts ...Ge
 		}
 		call.choose(&o)
 	}
-	if err := call.exchange(ctx, deadline); err != nil {
-		return Item{}, c.node.opError("get", key, err)
+	if err := c.carry(ctx, call, c.deadlineNanos(ctx)); err != nil {
+		return Item{}, c.opError("get", key, err)
 	}
-	return op.item(), c.node.opError("get", key, op.err())
-}
-
-// address aims the call at the shard of a key hash.
-func (c *call) address(info *nodeInfo, hash uint64) {
-	c.hash = hash
-	c.shard = wire.ShardOf(hash, int(info.Shards))
-	c.generation = info.generation
+	return op.item(), c.opError("get", key, op.err())
 }
 
 // choose applies the options of a read to all operations.

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"gannet/wire"
 )
@@ -23,14 +25,7 @@ func (c *Client) GetMulti(ctx context.Context, keys []string, opts ...GetOption)
 	}
 	m := multi{client: c, keys: keys, options: &o, results: make([]Result, len(keys))}
 	m.deadlineNanos = c.deadlineNanos(ctx)
-	info, err := c.node.ready(ctx, m.deadlineNanos)
-	if err != nil {
-		for i := range m.results {
-			m.results[i].Err = c.node.opError("get", keys[i], err)
-		}
-		return m.results, fmt.Errorf("get %d keys: %w", len(keys), err)
-	}
-	m.run(ctx, m.group(info))
+	m.run(ctx)
 	for i := range m.results {
 		if err := m.results[i].Err; err != nil && err != ErrMiss { //nolint:errorlint // bare by contract
 			return m.results, fmt.Errorf("some of %d keys failed, first: %w", len(keys), err)
@@ -55,37 +50,135 @@ type multiCall struct {
 	bytes int
 }
 
-// group spreads the keys over as few datagrams as hold them, shard by shard.
-func (m *multi) group(info *nodeInfo) []*multiCall {
-	limit := m.client.node.payloadBytes()
-	open := make([]*multiCall, info.Shards)
-	var all []*multiCall
+// multiRounds bounds how often the keys of nodes that gave no answer are dealt out
+// again, to their other replicas; each time but the last is short.
+const multiRounds = 3
+
+// run asks for all keys, and again for those that a node kept silent about, or had
+// lost to another one.
+func (m *multi) run(ctx context.Context) {
+	todo := m.checkKeys()
+	var silent []*node
+	for round := 1; len(todo) > 0; round++ {
+		routes, err := m.client.route(ctx, m.deadlineNanos)
+		if err != nil {
+			m.fail(todo, err)
+			return
+		}
+		spread := routes.ring != nil && len(routes.nodes) > 1 && round < multiRounds
+		calls, unreached := m.group(ctx, routes, todo, silent)
+		m.exchangeAll(ctx, calls, spread)
+		todo = append(m.unanswered(ctx, routes, calls), unreached...)
+		silent = silentOf(calls, silent)
+		for _, mc := range calls {
+			mc.call.release()
+			m.client.budget.earn(m.client.settings.retryShare)
+		}
+		if !spread || m.client.nowNanos() >= m.deadlineNanos || ctx.Err() != nil {
+			return
+		}
+		if len(todo) > 0 && !m.client.budget.take() {
+			round = multiRounds // whoever has them gets all the time there is
+		}
+	}
+}
+
+// checkKeys files the keys that no node would take, and returns the others.
+func (m *multi) checkKeys() []int {
+	todo := make([]int, 0, len(m.keys))
 	for i, key := range m.keys {
 		if err := checkKey(key); err != nil {
-			m.results[i].Err = m.client.node.opError("get", key, err)
+			m.results[i].Err = m.client.opError("get", key, err)
 			continue
 		}
-		hash := wire.KeyHash([]byte(key))
-		shard := wire.ShardOf(hash, int(info.Shards))
-		ask := wire.Op{Key: []byte(key)}
-		mc := open[shard]
-		if mc == nil || mc.bytes+ask.Bytes() > limit || len(mc.keys) >= wire.MaxOps {
-			mc = &multiCall{call: newCall(m.client.node), bytes: wire.RequestHeaderBytes}
-			mc.call.address(info, hash)
-			open[shard] = mc
+		todo = append(todo, i)
+	}
+	return todo
+}
+
+func (m *multi) fail(keys []int, err error) {
+	for _, i := range keys {
+		m.results[i].Err = m.client.opError("get", m.keys[i], err)
+	}
+}
+
+// place is a shard of a node.
+type place struct {
+	node  *node
+	shard int
+}
+
+// group spreads the keys over as few datagrams as hold them, shard by shard. Keys
+// of nodes that do not say HELLO are unreached.
+func (m *multi) group(ctx context.Context, routes *routes, todo []int, silent []*node) (all []*multiCall, unreached []int) {
+	open := map[place]*multiCall{}
+	infos := map[*node]*nodeInfo{}
+	for _, i := range todo {
+		hash := keyHash([]byte(m.keys[i]))
+		n := m.client.readerBut(routes, hash, m.options.lease, silent)
+		info, err := m.greet(ctx, routes, n, infos)
+		if err != nil {
+			m.results[i].Err = m.client.opError("get", m.keys[i], err)
+			unreached = append(unreached, i)
+			continue
+		}
+		at := place{n, wire.ShardOf(hash, int(info.Shards))}
+		ask := wire.Op{Key: []byte(m.keys[i])}
+		mc := open[at]
+		if mc == nil || mc.bytes+ask.Bytes() > n.payloadBytes() || len(mc.keys) >= wire.MaxOps {
+			mc = &multiCall{call: newCall(m.client), bytes: wire.RequestHeaderBytes}
+			mc.call.routes = routes
+			mc.call.aimKey(n, info, hash)
+			open[at] = mc
 			all = append(all, mc)
 		}
-		mc.call.add(wire.Get, key)
+		mc.call.add(wire.Get, m.keys[i])
 		mc.keys = append(mc.keys, i)
 		mc.bytes += ask.Bytes()
 	}
-	return all
+	return all, unreached
 }
 
-// run carries out the calls, a bounded number at once.
-func (m *multi) run(ctx context.Context, all []*multiCall) {
+// greet asks each node for its shards once.
+func (m *multi) greet(ctx context.Context, routes *routes, n *node, infos map[*node]*nodeInfo) (*nodeInfo, error) {
+	if n == nil {
+		return nil, ErrUnavailable
+	}
+	if info, ok := infos[n]; ok {
+		if info == nil {
+			return nil, ErrUnavailable
+		}
+		return info, nil
+	}
+	info, err := n.ready(ctx, m.client.helloLimit(routes, n, m.deadlineNanos))
+	if err != nil {
+		n.breaker.RecordFailure()
+		m.client.doubt(n)
+		info = nil
+	}
+	infos[n] = info
+	return info, err
+}
+
+// readerBut is pickReader without the nodes that have been silent in this call.
+func (c *Client) readerBut(routes *routes, hash uint64, lease bool, silent []*node) *node {
+	first := c.pickReader(routes, hash, lease)
+	if !slices.Contains(silent, first) {
+		return first
+	}
+	var room [maxReplicas]*node
+	for _, n := range room[:routes.replicas(hash, &room)] {
+		if !slices.Contains(silent, n) {
+			return n
+		}
+	}
+	return first
+}
+
+// exchangeAll carries out the calls, a bounded number at once.
+func (m *multi) exchangeAll(ctx context.Context, all []*multiCall, spread bool) {
 	if len(all) == 1 {
-		m.one(ctx, all[0])
+		m.one(ctx, all[0], spread)
 		return
 	}
 	var wg sync.WaitGroup
@@ -93,25 +186,75 @@ func (m *multi) run(ctx context.Context, all []*multiCall) {
 	for _, mc := range all {
 		slots <- struct{}{}
 		wg.Go(func() {
-			m.one(ctx, mc)
+			m.one(ctx, mc, spread)
 			<-slots
 		})
 	}
 	wg.Wait()
 }
 
+// patience is how many timeouts in a row a node may take before its keys are asked
+// of others.
+const patience = 3
+
 // one carries out one call and files its answers.
-func (m *multi) one(ctx context.Context, mc *multiCall) {
-	defer mc.call.release()
-	mc.call.choose(m.options)
-	failure := mc.call.exchange(ctx, m.deadlineNanos)
-	for i := range mc.call.ops {
-		op, at := &mc.call.ops[i], mc.keys[i]
+func (m *multi) one(ctx context.Context, mc *multiCall, spread bool) {
+	call, deadline := mc.call, m.deadlineNanos
+	if spread {
+		deadline = min(deadline, m.client.nowNanos()+call.node().patienceNanos(len(mc.keys)))
+	}
+	call.choose(m.options)
+	failure := call.exchange(ctx, deadline)
+	call.judge(failure)
+	for i := range call.ops {
+		op, at := &call.ops[i], mc.keys[i]
 		err := failure
 		if op.done {
 			err = op.err()
 			m.results[at].Item = op.item()
 		}
-		m.results[at].Err = m.client.node.opError("get", m.keys[at], err)
+		m.results[at].Err = m.client.opError("get", m.keys[at], err)
 	}
+}
+
+// patienceNanos is how long to wait for a datagram of so many answers.
+func (n *node) patienceNanos(keys int) int64 {
+	total := time.Duration(0)
+	for silences := range patience {
+		total += n.rtt.timeout(silences)
+	}
+	return int64(total + time.Duration(keys)*operationAllowance)
+}
+
+// unanswered returns the keys that another node, or the same one under a newer
+// ring, may have an answer for.
+func (m *multi) unanswered(ctx context.Context, routes *routes, calls []*multiCall) (todo []int) {
+	moved := false
+	for _, mc := range calls {
+		for i := range mc.call.ops {
+			switch op := &mc.call.ops[i]; {
+			case !op.done:
+				todo = append(todo, mc.keys[i])
+			case op.failure == nil && op.answer.Status == wire.StatusMoved:
+				todo = append(todo, mc.keys[i])
+				m.client.consult(mc.call.node())
+				moved = true
+			}
+		}
+	}
+	if moved {
+		m.client.counters.moved.Add(1)
+		m.client.pause(ctx, routes, fencedPause, m.deadlineNanos)
+	}
+	return todo
+}
+
+// silentOf adds the nodes that left answers out.
+func silentOf(calls []*multiCall, silent []*node) []*node {
+	for _, mc := range calls {
+		if mc.call.left > 0 && !slices.Contains(silent, mc.call.node()) {
+			silent = append(silent, mc.call.node())
+		}
+	}
+	return silent
 }

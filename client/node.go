@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gannet/wire"
 )
@@ -14,8 +17,12 @@ type node struct {
 	client  *Client
 	addr    netip.AddrPort // as given to Open
 	name    string         // as given to Open, for errors
+	isSeed  bool   // given to Open
 	pending pending
 	rtt     estimator
+	latency quantile
+	breaker circuitbreaker.CircuitBreaker[any]
+	load    atomic.Uint32 // as last reported, a share of 65535
 
 	refusedNanos atomic.Int64             // writers: readers and senders; last refusal
 	epoch        atomic.Uint32            // greatest seen
@@ -34,7 +41,7 @@ type nodeInfo struct {
 }
 
 func newNode(c *Client, name string, addr netip.AddrPort) *node {
-	n := &node{client: c, addr: addr, name: name, greeting: make(chan struct{}, 1)}
+	n := &node{client: c, addr: addr, name: name, breaker: newBreaker(), greeting: make(chan struct{}, 1)}
 	n.rtt.min, n.rtt.max = c.settings.minRTO, c.settings.maxRTO
 	n.pending.init()
 	return n
@@ -82,9 +89,9 @@ func (n *node) hello(ctx context.Context, deadlineNanos int64) (*nodeInfo, error
 		return nil, err
 	}
 	defer k.udp.Close()
-	c := newCall(n)
+	c := newCall(n.client)
 	defer c.release()
-	c.conn, c.fixed = k, true
+	c.targets[0], c.aims = target{node: n, conn: k, fixed: true}, 1
 	op := c.add(wire.Hello, "")
 	op.ask.Value = helloPad[:]
 	if err := c.exchange(ctx, deadlineNanos); err != nil {
@@ -151,19 +158,47 @@ func (n *node) payloadBytes() int {
 func (n *node) header(shard int, hash, cookie uint64, nowNanos, deadlineNanos int64) wire.RequestHeader {
 	return wire.RequestHeader{
 		Shard: uint16(shard), KeyHash: hash, SessionID: n.client.session, Cookie: cookie,
-		Epoch: n.epoch.Load(), BudgetMicros: budgetMicros(nowNanos, deadlineNanos),
+		Epoch: max(n.epoch.Load(), n.client.epoch()), BudgetMicros: budgetMicros(nowNanos, deadlineNanos),
 		FanOut: 1, MaxReplyBytes: uint16(n.client.settings.maxPayloadBytes),
 	}
 }
 
 // saw takes note of what every reply says.
 func (n *node) saw(reply *wire.Reply) {
+	n.load.Store(uint32(reply.Load))
 	for {
 		known := n.epoch.Load()
-		if reply.Epoch <= known || n.epoch.CompareAndSwap(known, reply.Epoch) {
+		if reply.Epoch <= known {
+			return
+		}
+		if n.epoch.CompareAndSwap(known, reply.Epoch) {
+			n.client.heard(n, reply.Epoch)
 			return
 		}
 	}
+}
+
+// measured takes in the time that an answer took.
+func (n *node) measured(d time.Duration) {
+	n.rtt.observe(d)
+	n.latency.observe(d)
+}
+
+// reportedLoad is how busy the node's shards are, 0 to 1.
+func (n *node) reportedLoad() float64 { return float64(n.load.Load()) / 65535 }
+
+// retire closes the sockets of a node that has left the ring.
+func (n *node) retire() {
+	if info := n.info.Load(); info != nil {
+		for i := range info.pools {
+			info.pools[i].close()
+		}
+	}
+}
+
+// refusedWithin says whether the node's port was closed a moment ago.
+func (n *node) refusedWithin(d time.Duration) bool {
+	return n.refusedSince(max(1, n.client.nowNanos()-int64(d)))
 }
 
 // refusedSince says whether the node's port was closed at or after the time.

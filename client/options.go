@@ -11,6 +11,8 @@ const (
 	DefaultSourcePorts = 4
 	DefaultMinRTO      = time.Millisecond
 	DefaultMaxRTO      = 100 * time.Millisecond
+	DefaultRetryShare  = 0.1
+	DefaultLoadBound   = 1.25
 	// DefaultMaxPayload fits 1500-byte Ethernet frames: 1500 − 20 − 8.
 	DefaultMaxPayload = 1472
 )
@@ -21,6 +23,8 @@ type settings struct {
 	sourcePorts     int
 	minRTO, maxRTO  time.Duration
 	maxPayloadBytes int
+	retryShare      float64
+	loadBound       float64
 }
 
 // Option changes one setting of Open.
@@ -64,6 +68,30 @@ func WithRetransmit(shortest, longest time.Duration) Option {
 	}
 }
 
+// WithRetryShare bounds the reads that ask a second replica, as a share of all
+// calls. What a quiet time saves up, a bad moment may use: 64 calls at most.
+func WithRetryShare(share float64) Option {
+	return func(s *settings) error {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("%w: retry share %v: give 0 to 1", ErrBadRequest, share)
+		}
+		s.retryShare = share
+		return nil
+	}
+}
+
+// WithLoadBound sets how much busier than the mean of a key's replicas its leader
+// may be before some of its reads go to the others. Larger keeps reads on leaders.
+func WithLoadBound(factor float64) Option {
+	return func(s *settings) error {
+		if !(factor >= 1) {
+			return fmt.Errorf("%w: load bound %v: give 1 or more", ErrBadRequest, factor)
+		}
+		s.loadBound = factor
+		return nil
+	}
+}
+
 // WithMaxPayload sets the longest UDP payload in bytes to send and to accept.
 // Raise it above DefaultMaxPayload only where the whole path takes jumbo frames.
 func WithMaxPayload(bytes int) Option {
@@ -80,6 +108,7 @@ func newSettings(opts []Option) (settings, error) {
 	s := settings{
 		timeout: DefaultTimeout, sourcePorts: DefaultSourcePorts,
 		minRTO: DefaultMinRTO, maxRTO: DefaultMaxRTO, maxPayloadBytes: DefaultMaxPayload,
+		retryShare: DefaultRetryShare, loadBound: DefaultLoadBound,
 	}
 	for _, opt := range opts {
 		if err := opt(&s); err != nil {

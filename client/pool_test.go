@@ -24,7 +24,7 @@ func TestSearchKeepsFewSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := &c.node.info.Load().pools[0]
+	p := &c.seeds[0].info.Load().pools[0]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.learner.tries != portTries {
@@ -63,7 +63,7 @@ func TestCallsLeaveTheTable(t *testing.T) {
 			t.Errorf("%v, want ErrTimeout", err)
 		}
 	}
-	if n := c.node.pending.len(); n != 0 {
+	if n := c.seeds[0].pending.len(); n != 0 {
 		t.Errorf("%d calls are left in the table", n)
 	}
 }
@@ -78,8 +78,9 @@ func TestCallIgnoresOthersReplies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	call := newCall(c.node)
+	call := newCall(c)
 	defer call.release()
+	call.targets[0], call.aims = target{node: c.seeds[0]}, 1
 	call.add(wire.Get, "k")
 	call.order = []uint16{0}
 	call.enter()
@@ -92,7 +93,7 @@ func TestCallIgnoresOthersReplies(t *testing.T) {
 	if reason := wire.ParseReply(buf[:w.Finish()], &reply); reason != wire.ReasonNone {
 		t.Fatal(reason)
 	}
-	call.receive(&reply, &conn{client: c, node: c.node}, 0)
+	call.receive(&reply, &conn{client: c, node: c.seeds[0]}, 0)
 	if call.left != 1 || c.Counters().Dropped["late"] != 1 {
 		t.Errorf("the reply to another request was taken: %d left", call.left)
 	}

@@ -13,18 +13,18 @@ import (
 // its indexes have moved, and an answer to the datagram before must not be taken
 // for an answer to this one. A call of one operation keeps its id, by which the
 // node knows a repeated write.
-func (c *call) build(cookie uint64, nowNanos, deadlineNanos int64) {
-	if c.sends > 0 && len(c.ops) > 1 {
-		c.node.pending.remove(c.id)
-		c.id = c.node.client.nextIDs(1)
-		c.node.pending.add(c.id, c)
+func (c *call) build(t *target, nowNanos, deadlineNanos int64) {
+	if c.sends() > 0 && len(c.ops) > 1 {
+		t.node.pending.remove(c.id)
+		c.id = c.client.nextIDs(1)
+		t.node.pending.add(c.id, c)
 	}
-	header := c.node.header(c.shard, c.hash, cookie, nowNanos, deadlineNanos)
+	header := t.node.header(t.shard, c.hash, t.conn.cookie.Load(), nowNanos, deadlineNanos)
 	header.RequestID = c.id
 	header.MinVersion = wire.Version(c.minVersion)
 	c.datagram = wire.AppendRequest(c.datagram[:0], &header)
 	c.order = c.order[:0]
-	limit := c.node.payloadBytes()
+	limit := t.node.payloadBytes()
 	first := true
 	for i := range c.ops {
 		if op := &c.ops[i]; !op.done {
@@ -35,9 +35,11 @@ func (c *call) build(cookie uint64, nowNanos, deadlineNanos int64) {
 			c.appendAsk(uint16(i), op, limit)
 		}
 	}
-	c.sends++
-	c.sentNanos = nowNanos
-	c.resend, c.sameConn = false, false
+	if t.sends++; c.firstNanos == 0 {
+		c.firstNanos = nowNanos
+	}
+	t.sentNanos = nowNanos
+	c.resend, t.sameConn = false, false
 }
 
 // setHash corrects the header's key hash after earlier operations were answered.

@@ -21,9 +21,10 @@ const (
 // tells the node that they belong together. The node answers PARTIAL until it
 // has all, and then with the outcome.
 type upload struct {
-	node *node
-	ask  wire.Op // of the whole
-	hash uint64
+	node   *node
+	routes *routes // by which it was aimed
+	ask    wire.Op // of the whole
+	hash   uint64
 	// partBytes is a multiple of the unit: every part but the last has it.
 	partBytes int
 	shard     int
@@ -41,6 +42,7 @@ type upload struct {
 	window      int
 	over        bool
 	answer      wire.ReplyOp
+	failure     error // set instead of answer
 	replyNanos  int64 // of the last part that was taken
 	unavailable bool
 }
@@ -52,19 +54,25 @@ type uploadPart struct {
 	taken     bool
 }
 
-// upload stores a long value.
-func (c *Client) upload(ctx context.Context, call *call, deadlineNanos int64) (wire.ReplyOp, error) {
-	ask := call.ops[0].ask
+// upload stores a long value and files the outcome in the call's operation.
+func (c *call) upload(ctx context.Context, deadlineNanos int64) error {
+	t, op := &c.targets[0], &c.ops[0]
+	ask := op.ask
 	ask.Flags |= wire.OpSegment
 	ask.TotalBytes = uint32(len(ask.Value))
 	overhead := ask
 	overhead.Value = nil
-	room := c.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()
+	room := t.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()
 	u := &upload{
-		node: c.node, ask: ask, hash: call.hash, shard: call.shard, generation: call.generation,
+		node: t.node, routes: c.routes, ask: ask, hash: c.hash, shard: t.shard, generation: t.generation,
 		partBytes: room / unitBytes * unitBytes, wake: make(chan struct{}, 1),
 	}
-	return u.run(ctx, call.timer, deadlineNanos)
+	answer, err := u.run(ctx, c.timer, deadlineNanos)
+	if err != nil {
+		return err
+	}
+	op.answer, op.failure, op.done = answer, u.failure, true
+	return nil
 }
 
 // run sends the parts until the node has the whole.
@@ -84,6 +92,7 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 		}
 		if lost {
 			silences++
+			u.node.client.doubt(u.node)
 		} else {
 			silences = 0
 		}
@@ -91,13 +100,17 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 		select {
 		case <-u.wake:
 		case <-timer.C:
+		case <-u.routes.superseded:
+			if u.routes = u.node.client.routes.Load(); !u.routes.leads(u.node, u.hash) {
+				return answer, errRerouted
+			}
 		case <-ctx.Done():
 			return answer, u.timedOut(ctx)
 		case <-u.node.client.closing:
 			return answer, ErrClosed
 		}
-		if over, answer, err := u.outcome(); over {
-			return answer, err
+		if over, answer := u.outcome(); over {
+			return answer, nil
 		}
 	}
 }
@@ -240,7 +253,7 @@ func (u *upload) take(p *uploadPart, answer *wire.ReplyOp, from *conn, nowNanos 
 			return
 		}
 		if p.sends == 1 {
-			u.node.rtt.observe(time.Duration(nowNanos - p.sentNanos))
+			u.node.measured(time.Duration(nowNanos - p.sentNanos))
 		}
 		p.taken = true
 		u.taken++
@@ -254,19 +267,14 @@ func (u *upload) take(p *uploadPart, answer *wire.ReplyOp, from *conn, nowNanos 
 }
 
 // outcome reads whether the node has answered for the whole, and what.
-func (u *upload) outcome() (over bool, answer wire.ReplyOp, err error) {
+func (u *upload) outcome() (over bool, answer wire.ReplyOp) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.over {
-		return false, answer, nil
-	}
-	op := operation{answer: u.answer}
-	err = op.err()
-	if u.repeated && u.ask.Code != wire.Put && err != nil {
+	if u.over && u.repeated && u.ask.Code != wire.Put && u.answer.Status != wire.StatusOK {
 		// The first whole may have counted, and be why this one was refused.
-		err = ErrOutcomeUnknown
+		u.failure = ErrOutcomeUnknown
 	}
-	return true, u.answer, err
+	return u.over, u.answer
 }
 
 // timedOut says why the upload ends without an answer.

@@ -27,7 +27,7 @@ func (c *Client) Replace(ctx context.Context, key string, value []byte, opts ...
 // if it has another one, ErrNotFound if there is none.
 func (c *Client) CompareAndSwap(ctx context.Context, key string, value []byte, old Version, opts ...WriteOption) (Version, error) {
 	if old == 0 {
-		return 0, c.node.opError("cas", key, fmt.Errorf("%w: version 0 is none: get the item's version first", ErrBadRequest))
+		return 0, c.opError("cas", key, fmt.Errorf("%w: version 0 is none: get the item's version first", ErrBadRequest))
 	}
 	return c.store(ctx, "cas", wire.CAS, key, value, uint64(old), opts)
 }
@@ -43,7 +43,7 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 func (c *Client) Touch(ctx context.Context, key string, ttl time.Duration) (Version, error) {
 	ttlSeconds, err := seconds(ttl)
 	if err != nil {
-		return 0, c.node.opError("touch", key, err)
+		return 0, c.opError("touch", key, err)
 	}
 	answer, err := c.write(ctx, "touch", key, wire.Op{Code: wire.Touch, TTLSeconds: ttlSeconds})
 	return Version(answer.Version), err
@@ -65,7 +65,7 @@ func (c *Client) store(ctx context.Context, name string, code wire.Opcode, key s
 			opt(&o)
 		}
 		if err := o.apply(&ask); err != nil {
-			return 0, c.node.opError(name, key, err)
+			return 0, c.opError(name, key, err)
 		}
 	}
 	answer, err := c.write(ctx, name, key, ask)
@@ -91,7 +91,7 @@ func (o *writeOptions) apply(ask *wire.Op) (err error) {
 func (c *Client) write(ctx context.Context, name, key string, ask wire.Op) (wire.ReplyOp, error) {
 	answer, err := c.writeOnce(ctx, key, ask)
 	if err != nil {
-		err = c.node.opError(name, key, err)
+		err = c.opError(name, key, err)
 	}
 	return answer, err
 }
@@ -100,24 +100,13 @@ func (c *Client) writeOnce(ctx context.Context, key string, ask wire.Op) (answer
 	if err := checkKey(key); err != nil {
 		return answer, err
 	}
-	deadline := c.deadlineNanos(ctx)
-	info, err := c.node.ready(ctx, deadline)
-	if err != nil {
-		return answer, err
-	}
-	if limit := info.MaxValueBytes; uint64(len(ask.Value)) > uint64(limit) {
-		return answer, fmt.Errorf("%w: value of %d bytes, the node takes %d", ErrTooLarge, len(ask.Value), limit)
-	}
-	call := newCall(c.node)
+	call := newCall(c)
 	defer call.release()
 	op := call.add(ask.Code, key)
 	ask.Key = op.ask.Key
 	op.ask = ask
-	call.address(info, wire.KeyHash(ask.Key))
-	if wire.RequestHeaderBytes+ask.Bytes() > c.node.payloadBytes() {
-		return c.upload(ctx, call, deadline)
-	}
-	if err := call.exchange(ctx, deadline); err != nil {
+	call.hash = keyHash(ask.Key)
+	if err := c.carry(ctx, call, c.deadlineNanos(ctx)); err != nil {
 		return answer, err
 	}
 	return op.answer, op.err()

@@ -56,8 +56,11 @@ func (c *Canned) serve() {
 		header := request.ReplyHeader()
 		writer.Begin(out[:request.ReplyRoomBytes()], &header, false)
 		answer := &c.answer
-		if wire.Opcode(in[wire.RequestHeaderBytes]) == wire.Hello {
+		switch wire.Opcode(in[wire.RequestHeaderBytes]) {
+		case wire.Hello:
 			answer = &c.hello
+		case wire.Ring:
+			answer = &wire.ReplyOp{Code: wire.Ring, Status: wire.StatusMiss}
 		}
 		writer.Append(answer)
 		if _, err := c.sock.WriteToUDPAddrPort(out[:writer.Finish()], from); err != nil {

@@ -32,6 +32,9 @@ func (s *Server) handle(shard int, from netip.AddrPort, datagram []byte) ([][]by
 			r.add(&wire.ReplyOp{Code: op.Code, Status: status, Index: uint16(op.Index)})
 			continue
 		}
+		if s.moved(r, &op) {
+			continue
+		}
 		s.do(r, &request, &op, from)
 	}
 	return s.network.carry(r.finish()), s.network.Delay
@@ -62,6 +65,8 @@ func (s *Server) do(r *replies, request *wire.Request, op *wire.Op, from netip.A
 	case wire.Ping:
 	case wire.Stats:
 		answer.Value = []byte(`{"evictions":0,"policy":"none","datapath":"test"}`)
+	case wire.Ring:
+		s.handOutRing(op, &answer)
 	case wire.Get:
 		s.get(r, request, op, &answer)
 		return
@@ -77,7 +82,7 @@ func (s *Server) hello(answer *wire.ReplyOp, from netip.AddrPort) {
 	hello := wire.HelloReply{
 		Shards: uint16(s.config.Shards), BasePort: s.base,
 		MaxValueBytes: uint32(s.config.MaxValueBytes), MaxPayloadBytes: wire.MaxDatagramBytes,
-		NodeID: 1, BootID: 1,
+		NodeID: s.config.NodeID, BootID: 1,
 	}
 	answer.Value = make([]byte, wire.HelloReplyBytes)
 	hello.Put(answer.Value)

@@ -19,7 +19,7 @@ type replies struct {
 
 func (s *Server) begin(shard int, from netip.AddrPort, request *wire.Request) *replies {
 	r := &replies{header: request.ReplyHeader(), limit: request.ReplyRoomBytes()}
-	r.header.Epoch = 1
+	r.header.Epoch = s.epoch()
 	r.header.RxQueue = uint16(shard)
 	if s.config.Queue != nil {
 		r.header.RxQueue = s.config.Queue(shard, from.Port())

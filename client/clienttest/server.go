@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/ring"
 	"gannet/wire"
 )
 
@@ -17,6 +18,7 @@ type Config struct {
 	Shards        int // 1
 	MaxValueBytes int // 1 MiB
 	Port          int // of shard 0; 0 = any that is free
+	NodeID        uint64 // 1
 	NoCookies     bool
 	// ForgetTransfers makes the node forget an upload as soon as it is whole, so
 	// that a part that comes again begins a new one.
@@ -38,6 +40,7 @@ type Server struct {
 	network *network
 	forced  []forcedAnswer
 	secret  uint64
+	ring    *ring.Ring // nil: none
 	counts  [wire.OpcodeCount]int
 	ports   map[uint16]int // requests by source port
 }
@@ -63,6 +66,7 @@ func New(t testing.TB, config Config) *Server {
 // Start starts a node. Its shards listen on neighbouring loopback ports.
 func Start(config Config) (*Server, error) {
 	config.Shards = max(config.Shards, 1)
+	config.NodeID = max(config.NodeID, 1)
 	if config.MaxValueBytes == 0 {
 		config.MaxValueBytes = wire.MaxValueBytes
 	}

@@ -17,6 +17,7 @@ const module = "gannet/"
 var grants = map[string][]string{
 	"checksum":              {},
 	"ring":                  {},
+	"ring/ringcheck":        {"ring"},
 	"alloc":                 {},
 	"bpf":                   {},
 	"config":                {},

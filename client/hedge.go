@@ -1,0 +1,204 @@
+package client
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"gannet/wire"
+)
+
+const (
+	// greetWait bounds the HELLO to a replica that nobody has talked to yet.
+	greetWait = 100 * time.Millisecond
+
+	// A breaker opens when this many of the last calls were lost to another node or
+	// to silence, and lets a call through again after a pause of this length.
+	breakerFailures = 5
+	breakerCalls    = 20
+	breakerProofs   = 3
+	breakerPauseMin = 100 * time.Millisecond
+	breakerPauseMax = 200 * time.Millisecond
+
+	// idleLoad is a load below which nodes count as equally idle.
+	idleLoad = 1.0 / 16
+)
+
+func newBreaker() circuitbreaker.CircuitBreaker[any] {
+	return circuitbreaker.NewBuilder[any]().
+		WithFailureThresholdRatio(breakerFailures, breakerCalls).
+		WithSuccessThreshold(breakerProofs).
+		WithRandomDelay(breakerPauseMin, breakerPauseMax).
+		Build()
+}
+
+// budget bounds the second questions of reads: each call earns a share of one.
+type budget struct{ milli atomic.Int64 }
+
+const (
+	milliEach = 1000
+	// burstMilli is what may be saved up: a node that dies fails all calls to it at once.
+	burstMilli = 64 * milliEach
+)
+
+func (b *budget) earn(share float64) {
+	if b.milli.Add(int64(share*milliEach)) > burstMilli {
+		b.milli.Store(burstMilli)
+	}
+}
+
+func (b *budget) take() bool {
+	if b.milli.Add(-milliEach) >= 0 {
+		return true
+	}
+	b.milli.Add(milliEach)
+	return false
+}
+
+// pickReader chooses the node that a read goes to: the leader, unless its breaker is
+// open or it is so much busier than the key's other replicas that it is their turn.
+//
+// The right to fill a key is the leader's to give: reads that ask for it stay there
+// as long as it answers.
+func (c *Client) pickReader(r *routes, hash uint64, lease bool) *node {
+	var room [maxReplicas]*node
+	replicas := room[:r.replicas(hash, &room)]
+	if len(replicas) == 0 {
+		return nil
+	}
+	first := replicas[0]
+	if len(replicas) == 1 {
+		return first
+	}
+	if !lease && c.turnsAway(replicas) {
+		first = replicas[1+rand.IntN(len(replicas)-1)]
+	}
+	if first.breaker.TryAcquirePermit() {
+		return first
+	}
+	for _, other := range replicas {
+		if other != first && other.breaker.TryAcquirePermit() {
+			c.counters.avoided.Add(1)
+			return other
+		}
+	}
+	return replicas[0] // all are open: the leader is as good as any
+}
+
+// turnsAway says whether this read is one of those that a leader busier than the
+// bound leaves to the others. The bound is of Mirrokni, Thorup and Zadimoghaddam,
+// "Consistent Hashing with Bounded Loads" (SODA 2018): a factor times the mean. The
+// figures are a little old when they come, so that a share of the reads moves, not
+// all of them.
+func (c *Client) turnsAway(replicas []*node) bool {
+	sum := 0.0
+	for _, n := range replicas {
+		sum += max(n.reportedLoad(), idleLoad)
+	}
+	bound := c.settings.loadBound * sum / float64(len(replicas))
+	if load := max(replicas[0].reportedLoad(), idleLoad); load > bound {
+		return rand.Float64() > bound/load
+	}
+	return false
+}
+
+// hedgeNanos is when another replica shall be asked as well; never, for a call that
+// does not allow it.
+func (c *call) hedgeNanos() int64 {
+	if !c.mayHedge || c.aims > 1 {
+		return math.MaxInt64
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.targets[0]
+	if t.sends == 0 || c.replyNanos > t.sentNanos {
+		return math.MaxInt64 // it answers
+	}
+	if t.node.refusedSince(c.firstNanos) {
+		return 0
+	}
+	return c.firstNanos + int64(t.node.latency.value())
+}
+
+// widen adds another replica to the call's targets, if the budget allows it.
+func (c *call) widen(ctx context.Context, nowNanos int64) bool {
+	c.mayHedge = false // one retry on another replica
+	other := c.anotherReplica()
+	if other == nil || !c.client.budget.take() {
+		return false
+	}
+	info, err := other.ready(ctx, nowNanos+int64(greetWait))
+	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	c.targets[1] = target{node: other, shard: wire.ShardOf(c.hash, int(info.Shards)), generation: info.generation}
+	c.aims = 2
+	other.pending.add(c.id, c)
+	c.mu.Unlock()
+	c.client.counters.hedged.Add(1)
+	return true
+}
+
+// anotherReplica is one whose breaker lets the call pass, and that was not asked yet.
+func (c *call) anotherReplica() *node {
+	var room [maxReplicas]*node
+	for _, n := range room[:c.routes.replicas(c.hash, &room)] {
+		if n != c.node() && !n.breaker.IsOpen() {
+			return n
+		}
+	}
+	return nil
+}
+
+// judge tells the first target's breaker how the call went: whoever is silent, or
+// slower than a second question to another node, is not worth asking first.
+func (c *call) judge(err error) {
+	first := c.node()
+	switch {
+	case c.routes == nil:
+	case c.winner == first && err == nil:
+		first.breaker.RecordSuccess()
+	case c.winner == nil && err != nil, c.winner != nil && c.winner != first:
+		first.breaker.RecordFailure()
+	default:
+		first.breaker.RecordSuccess()
+	}
+}
+
+// quantile follows the 95th percentile of a stream with two words of memory, after
+// Ma, Muthukrishnan and Sandler, "Frugal Streaming for Estimating Quantiles" (2013),
+// with steps that are a share of the estimate.
+type quantile struct{ nanos atomic.Int64 }
+
+const (
+	quantileShare = 0.95
+	quantileStep  = 1.0 / 32
+	leastHedge    = 200 * time.Microsecond
+)
+
+func (q *quantile) observe(sample time.Duration) {
+	now := q.nanos.Load()
+	if now == 0 {
+		q.nanos.Store(4 * int64(sample)) // the first is slow; and one too many costs less than many
+		return
+	}
+	step := max(float64(now)*quantileStep, 1000)
+	if int64(sample) > now {
+		q.nanos.Store(now + int64(step*quantileShare))
+		return
+	}
+	q.nanos.Store(now - int64(step*(1-quantileShare)))
+}
+
+// value is when a reply is late; before the first sample, the first timeout.
+func (q *quantile) value() time.Duration {
+	if now := q.nanos.Load(); now != 0 {
+		return max(time.Duration(now), leastHedge)
+	}
+	return initialRTO
+}
