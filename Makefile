@@ -34,7 +34,7 @@ test-race: ## the tests again under the race detector (needs gcc)
 	@scripts/deps.sh race
 	CGO_ENABLED=1 $(CHECK) -race $(RACE_PACKAGES)
 
-RACE_PACKAGES = ./board/... ./client/... ./config/... ./control/... ./dataplane/ ./dataplane/porttest/... ./gateway/... ./loadgen/ ./ring/... ./shard/... ./wire/...
+RACE_PACKAGES = ./board/... ./client/... ./config/... ./control/... ./replication/... ./security/... ./dataplane/ ./dataplane/porttest/... ./gateway/... ./loadgen/ ./ring/... ./shard/... ./wire/...
 
 .PHONY: test-asan
 test-asan: ## the memory tests with poisoned slots under AddressSanitizer (needs gcc)

@@ -70,6 +70,23 @@ type Config struct {
 	EtcdDir       string
 	EtcdClientURL string
 	EtcdPeerURL   string
+
+	// ControlPort and GossipPort are on Listen; 0: any free one.
+	ControlPort uint16
+	GossipPort  uint16
+	// Zone is what fails together with this node: a rack, a room, a power feed.
+	Zone string
+	// Replicas is the number of nodes that hold an item, if this node makes the ring.
+	Replicas uint8
+	// Seeds has gossip addresses, host:port, of nodes to be found beside those of the
+	// ring.
+	Seeds []string
+	// GossipKeyFile has the keys that gossip is encrypted with; empty: it is not.
+	GossipKeyFile string
+	// TLSCert, TLSKey and TLSCA are PEM files, all given or none: mutual TLS on the
+	// control port. TLSCRL has the revoked certificates; empty: none are.
+	TLSCert, TLSKey, TLSCA, TLSCRL string
+
 	// DataplaneBinary is the gannet-dataplane to supervise; empty: the one
 	// beside the running executable.
 	DataplaneBinary string

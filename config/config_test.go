@@ -37,6 +37,8 @@ var good = map[string]string{
 	"admin": "127.0.0.1:0", "etcd-endpoints": "http://10.0.0.1:2379", "etcd-embed": "false", "etcd-dir": "/dev/shm/e",
 	"etcd-client-url": "http://127.0.0.1:1", "etcd-peer-url": "http://127.0.0.1:2", "dataplane-binary": "/bin/x",
 	"log-level": "debug", "log-format": "json",
+	"control-port": "0", "gossip-port": "9999", "zone": "rack-7", "replicas": "3", "seeds": "10.0.0.2:9742,cache-3:9742",
+	"gossip-key-file": "/etc/gannet/gossip.keys", "tls-cert": "/c.pem", "tls-key": "/k.pem", "tls-ca": "/a.pem", "tls-crl": "/r.crl",
 }
 
 // TestEveryKeyFromEveryPlace sets each key by file, variable and flag, and looks at
@@ -55,6 +57,10 @@ func TestEveryKeyFromEveryPlace(t *testing.T) {
 		base := map[string]string{}
 		if k.Name == "listen" || k.Name == "interface" {
 			base = map[string]string{"datapath": "udp"}
+		}
+		if strings.HasPrefix(k.Name, "tls-") {
+			base = map[string]string{"tls-cert": "/1", "tls-key": "/2", "tls-ca": "/3"}
+			delete(base, k.Name)
 		}
 		with := map[string]string{k.Name: value}
 		for n, v := range base {
@@ -143,6 +149,13 @@ func TestWrongValues(t *testing.T) {
 		{"node-name", "../x", "is not a name"},
 		{"interface", "a/b", "ip link"},
 		{"log-level", "inof", "did you mean info?"},
+		{"control-port", "65536", "from 0 to 65535"},
+		{"zone", "a b", "is not a name"},
+		{"replicas", "0", "from 1 to 8"},
+		{"replicas", "9", "from 1 to 8"},
+		{"seeds", "10.0.0.2", "write e.g. 10.0.0.2:9742"},
+		{"seeds", "h:1,:9742", `":9742" that is not host:port`},
+		{"seeds", "h:0", "is not host:port"},
 	} {
 		_, err := Load(Input{Flags: map[string]string{c.key: c.value}})
 		var wrong *ValueError
@@ -154,14 +167,16 @@ func TestWrongValues(t *testing.T) {
 
 func TestConflicts(t *testing.T) {
 	for name, flags := range map[string]map[string]string{
-		"shards and cpus":               {"shards": "2", "cpus": "1"},
-		"datapath and interface":        {"datapath": "xdp"},
-		"listen and interface":          {"interface": "eth1"},
-		"data-port and shards":          {"data-port": "65535", "shards": "2"},
-		"dead-man and heartbeat":        {"dead-man": "20ms"},
-		"watchdog and heartbeat":        {"watchdog": "50ms", "heartbeat": "50ms"},
-		"etcd-embed and etcd-endpoints": {"etcd-embed": "true", "etcd-endpoints": "http://h:1"},
-		"memory and shards":             {"memory": "8MiB", "shards": "4"},
+		"shards and cpus":                 {"shards": "2", "cpus": "1"},
+		"datapath and interface":          {"datapath": "xdp"},
+		"listen and interface":            {"interface": "eth1"},
+		"data-port and shards":            {"data-port": "65535", "shards": "2"},
+		"dead-man and heartbeat":          {"dead-man": "20ms"},
+		"watchdog and heartbeat":          {"watchdog": "50ms", "heartbeat": "50ms"},
+		"etcd-embed and etcd-endpoints":   {"etcd-embed": "true", "etcd-endpoints": "http://h:1"},
+		"memory and shards":               {"memory": "8MiB", "shards": "4"},
+		"control-port and gossip-port":    {"control-port": "9742"},
+		"tls-cert and tls-key and tls-ca": {"tls-cert": "/c", "tls-ca": "/a"},
 	} {
 		_, err := Load(Input{Flags: flags})
 		var conflict *ConflictError
@@ -184,10 +199,15 @@ func TestUnknownNamesAndForeignVariables(t *testing.T) {
 	// What Kubernetes injects for a service called gannet is not ours.
 	_, err = Load(Input{Environ: []string{
 		"GANNET_PORT=tcp://10.0.0.1:9800", "GANNET_SERVICE_HOST=10.0.0.1",
+		"GANNET_CONTROL_PORT=tcp://10.0.0.1:9741", "GANNET_CONTROL_SERVICE_HOST=10.0.0.1", "GANNET_CONTROL_SERVICE_PORT_RING=9741",
+		"GANNET_CONTROL_PORT_9741_TCP_ADDR=10.0.0.1", "GANNET_CONTROL_PORT_9741_TCP=tcp://10.0.0.1:9741",
 		"GANNET_PORT_9800_UDP_ADDR=10.0.0.1", "GANNET_SERVER=h", "GANNET_MEMORY=",
 	}})
 	if err != nil {
 		t.Errorf("foreign variables: %v", err)
+	}
+	if _, err := Load(Input{Environ: []string{"GANNET_CONTROL_PORT=many"}}); err == nil {
+		t.Error("a wrong value of our own was taken for a foreign one")
 	}
 }
 

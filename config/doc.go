@@ -17,7 +17,8 @@
 //     GANNET_DATA_DIR. The YAML file is flat.
 //   - An unknown key, variable or flag is an error which names the nearest known
 //     one. Variables that container platforms inject for a service called
-//     "gannet" (GANNET_PORT, GANNET_SERVICE_HOST and the like) are not ours.
+//     "gannet" or "gannet-control" (GANNET_PORT, GANNET_CONTROL_SERVICE_HOST and
+//     the like) are not ours.
 //   - All that is wrong is reported at once, not only the first.
 //   - A Config that Load returned needs no further checking.
 //   - The package reads no clock and starts nothing; environment and arguments

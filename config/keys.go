@@ -53,6 +53,7 @@ const (
 	maxShards    = 256 // as the board has room for
 	maxValueMost = 1 << 20
 	memoryLeast  = 4 << 20
+	maxReplicas  = 8 // as many as the ring takes
 )
 
 var keys = []Key{
@@ -135,6 +136,29 @@ var keys = []Key{
 		func(c *Config) *string { return &c.EtcdClientURL }, checkURL),
 	text("etcd-peer-url", "http://127.0.0.1:2380", ScopeControl, "where the embedded etcd listens for peers; port 0: any free one",
 		func(c *Config) *string { return &c.EtcdPeerURL }, checkURL),
+	number("control-port", "9741", ScopeControl, "TCP port for nodes, clients and operators, on the address in listen; 0: any free one",
+		func(c *Config) *uint16 { return &c.ControlPort }, 0, 65535),
+	number("gossip-port", "9742", ScopeControl, "TCP and UDP port for gossip between nodes, on the address in listen; 0: any free one",
+		func(c *Config) *uint16 { return &c.GossipPort }, 0, 65535),
+	text("zone", "", ScopeControl, "what fails together with this node, e.g. its rack: replicas go to different zones while there are some",
+		func(c *Config) *string { return &c.Zone }, checkZone),
+	number("replicas", "2", ScopeControl, "nodes that hold an item, its leader included; counts where the ring is made, and once made stands in etcd",
+		func(c *Config) *uint8 { return &c.Replicas }, 1, maxReplicas),
+	{
+		Name: "seeds", Scope: ScopeControl,
+		Usage: "gossip addresses of nodes to be found beside those of the ring, e.g. 10.0.0.2:9742,cache-3:9742",
+		set:   setSeeds, get: func(c *Config) string { return strings.Join(c.Seeds, ",") },
+	},
+	text("gossip-key-file", "", ScopeControl, "keys that gossip is encrypted with, base64, one a line, the first one encrypts; empty: not encrypted",
+		func(c *Config) *string { return &c.GossipKeyFile }, checkAny),
+	text("tls-cert", "", ScopeControl, "this node's certificate and intermediates, PEM: mutual TLS on the control port; empty: none",
+		func(c *Config) *string { return &c.TLSCert }, checkAny),
+	text("tls-key", "", ScopeControl, "the certificate's key, PEM",
+		func(c *Config) *string { return &c.TLSKey }, checkAny),
+	text("tls-ca", "", ScopeControl, "authorities that sign nodes, clients and admins, PEM",
+		func(c *Config) *string { return &c.TLSCA }, checkAny),
+	text("tls-crl", "", ScopeControl, "revoked certificates, PEM or DER, read again every second like the other files; empty: none are",
+		func(c *Config) *string { return &c.TLSCRL }, checkAny),
 	text("dataplane-binary", "", ScopeControl, "the gannet-dataplane to run; empty: the one beside this executable",
 		func(c *Config) *string { return &c.DataplaneBinary }, checkAny),
 	choice("log-level", "info", ScopeBoth, "least level that is logged",
@@ -169,7 +193,7 @@ func choice[T ~string](name string, def T, scope Scope, usage string, field func
 	}
 }
 
-func number[T ~int | ~uint16 | ~uint64](name, def string, scope Scope, usage string,
+func number[T ~int | ~uint8 | ~uint16 | ~uint64](name, def string, scope Scope, usage string,
 	field func(*Config) *T, least, most T, checks ...func(T) error,
 ) Key {
 	return Key{
@@ -263,6 +287,13 @@ func checkName(v string) error {
 		return problem(nameRule)
 	}
 	return nil
+}
+
+func checkZone(v string) error {
+	if v == "" {
+		return nil
+	}
+	return checkName(v)
 }
 
 func checkDir(v string) error {
@@ -368,6 +399,17 @@ func setEndpoints(c *Config, v string) error {
 	for _, part := range c.EtcdEndpoints {
 		if err := checkURL(part); err != nil {
 			return problem(fmt.Sprintf("has a part %q that is not a URL of the form http://HOST:PORT, e.g. http://10.0.0.1:2379", part))
+		}
+	}
+	return nil
+}
+
+func setSeeds(c *Config, v string) error {
+	c.Seeds = splitList(v)
+	for _, part := range c.Seeds {
+		host, port, err := net.SplitHostPort(part)
+		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
+			return problem(fmt.Sprintf("has a part %q that is not host:port; write e.g. 10.0.0.2:9742", part))
 		}
 	}
 	return nil

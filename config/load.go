@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -194,7 +195,7 @@ func readEnviron(environ []string) (layer, error) {
 		Prefix:      variablePrefix,
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
-			if foreign(name) || value == "" { // empty is how many tools unset a variable
+			if foreign(name, value) || value == "" { // empty is how many tools unset a variable
 				return "", nil
 			}
 			name = strings.TrimPrefix(name, variablePrefix)
@@ -209,8 +210,8 @@ func readEnviron(environ []string) (layer, error) {
 
 // foreign tells variables that begin like ours but are not configuration: those of
 // the command line and of tests, and those Kubernetes and Docker inject for a
-// service called gannet.
-func foreign(name string) bool {
+// service called gannet, or gannet-control and the like.
+func foreign(name, value string) bool {
 	switch name {
 	case "GANNET_CONFIG", "GANNET_SERVER", "GANNET_TRACES", "GANNET_PORT", "GANNET_NAME":
 		return true
@@ -220,8 +221,11 @@ func foreign(name string) bool {
 			return true
 		}
 	}
-	return false
+	return injected.MatchString(name) || strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
 }
+
+// injected are variables of a service whose name only begins like ours.
+var injected = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_|$)|_PORT_[0-9]+_(TCP|UDP)(_|$)`)
 
 func readFlags(flags map[string]string) (layer, error) {
 	l := layer{

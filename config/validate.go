@@ -46,6 +46,16 @@ func validate(c *Config) []error {
 			"set etcd-endpoints to use a cluster, or etcd-embed to run a server here, not both",
 		},
 		{
+			[]string{"control-port", "gossip-port"},
+			c.ControlPort == c.GossipPort && c.ControlPort != 0,
+			fmt.Sprintf("both are %d, and gossip uses TCP, too; give them different numbers", c.ControlPort),
+		},
+		{
+			[]string{"tls-cert", "tls-key", "tls-ca"},
+			c.someTLS() && !c.allTLS(),
+			"mutual TLS needs certificate, key and authorities; give all three, or none (`gannet certs dev` makes a set)",
+		},
+		{
 			[]string{"memory", "shards"},
 			int64(c.Memory)/int64(shards) < memoryLeast,
 			fmt.Sprintf("memory %s for %d shards is less than %s each; raise memory or lower shards", c.Memory, shards, Size(memoryLeast)),
@@ -59,3 +69,9 @@ func validate(c *Config) []error {
 	}
 	return problems
 }
+
+func (c *Config) someTLS() bool {
+	return c.TLSCert != "" || c.TLSKey != "" || c.TLSCA != "" || c.TLSCRL != ""
+}
+
+func (c *Config) allTLS() bool { return c.TLSCert != "" && c.TLSKey != "" && c.TLSCA != "" }

@@ -5,6 +5,8 @@
 // server stores nothing. Its life: made in a period, good until the end of the next one, then refused; the refusal carries a fresh
 // one.
 //
+// Connections are package mtls's: it stands apart so that the privileged data plane, which checks cookies, links no TLS.
+//
 // Invariants: a cookie is never 0; it is good for at least one whole period and at most two; making and checking allocate nothing
 // and may be done by any number of goroutines at once.
 package security

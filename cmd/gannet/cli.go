@@ -23,12 +23,15 @@ type cli struct {
 	Incr       incrCmd       `cmd:"" group:"items" help:"Add to a number."`
 	Touch      touchCmd      `cmd:"" group:"items" help:"Give a key a new TTL."`
 	Delete     deleteCmd     `cmd:"" group:"items" help:"Remove a key."`
+	Bench      benchCmd      `cmd:"" group:"measure" help:"Offer load to a node, or to another cache, and measure it."`
 	Replay     replayCmd     `cmd:"" group:"measure" help:"Replay a real trace against a node, or in process, and check every value."`
 	Datapath   datapathCmd   `cmd:"" group:"measure" help:"Look at what network interfaces support."`
 	Tune       tuneCmd       `cmd:"" group:"measure" help:"Tune this host, and put it back as it was."`
 	Ping       pingCmd       `cmd:"" group:"look" help:"Measure the round trip to a node."`
 	Stats      statsCmd      `cmd:"" group:"look" help:"Print a node's counters."`
 	Config     configCmd     `cmd:"" group:"look" help:"Show the effective configuration, or check a file."`
+	Watch      watchCmd      `cmd:"" group:"look" help:"Follow what happens in the cluster."`
+	Certs      certsCmd      `cmd:"" group:"run" help:"Make and revoke certificates for development."`
 	Version    versionCmd    `cmd:"" group:"look" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"look" help:"Print a completion script for your shell."`
 }
@@ -63,6 +66,9 @@ func newParser(env *Env) (*kong.Kong, error) {
 			{Key: "look", Title: "Look around:"},
 			{Key: "network", Title: "Against a node:"},
 			{Key: "in-process", Title: "In process:"},
+			{Key: "load", Title: "Load:"},
+			{Key: "bench-items", Title: "Items:"},
+			{Key: "bench-run", Title: "Run:"},
 			{Key: "settings", Title: "Settings, each also a key of the YAML file and a GANNET_ variable (--data-dir, data-dir:, GANNET_DATA_DIR):"},
 		}),
 	)
