@@ -6,12 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"sort"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"gannet/client"
-	"gannet/loadgen/openloop"
+	"gannet/loadgen/bench"
 	"gannet/wire"
 )
 
@@ -28,17 +25,22 @@ type OverloadOptions struct {
 	Growth    float64
 	// StepSeconds is the length of each step.
 	StepSeconds float64
-	Sockets     int
-	// KeysPerRequest: see openloop.Options.
+	Sockets     int // of each thread, to each shard; 0 = 1
+	// KeysPerRequest is how many keys a datagram asks for; 0 = 1. It shifts the cost
+	// towards the node: on one machine that lets a generator go beyond its limit.
 	KeysPerRequest int
-	CPUs           []int // for the generator's threads, see openloop.Options
+	// CPUs are those of the generator's threads, one each; nil is one thread anywhere.
+	// On one machine with the node, keep them off its shards' CPUs: who shares a CPU
+	// with what it measures, measures itself.
+	CPUs []int
 	// Rounds is how often peak and overload are measured, in turns, after the
 	// search; the report has the medians' round.
 	Rounds int
 	// Step, if set, is called after each step.
-	Step func(rate float64, r *openloop.Result)
+	Step func(rate float64, r *Offered)
 
-	run func(context.Context, openloop.Options) (*openloop.Result, error) // openloop.Run
+	preload func(context.Context, bench.Options) error                  // bench.Preload
+	run     func(context.Context, bench.Options) (*bench.Result, error) // bench.Run
 }
 
 // Defaults of the OverloadOptions.
@@ -53,6 +55,8 @@ const (
 	overloadFactor = 2
 	// searchSteps bounds the search.
 	searchSteps = 24
+	// overloadGrace is how long replies are awaited at least.
+	overloadGrace = 200 * time.Millisecond
 	// sustained is the share of the offered load that a node which keeps up
 	// answers in time.
 	sustained = 0.95
@@ -78,7 +82,7 @@ func (o *OverloadOptions) setDefaults() error {
 		o.StepSeconds = DefaultStepSeconds
 	}
 	if o.run == nil {
-		o.run = openloop.Run
+		o.preload, o.run = bench.Preload, bench.Run
 	}
 	if o.Rounds == 0 {
 		o.Rounds = DefaultOverloadRounds
@@ -89,13 +93,52 @@ func (o *OverloadOptions) setDefaults() error {
 	return nil
 }
 
+// Offered is what became of one step's load. Sent = Good + Late + Shed + Missed +
+// Failed + Lost.
+type Offered struct {
+	Sent   int64 `json:"sent"`
+	Good   int64 `json:"good"`   // hits within their budget
+	Late   int64 `json:"late"`   // hits after it
+	Shed   int64 `json:"shed"`   // the node said that it would not
+	Missed int64 `json:"missed"` // not on the node
+	Failed int64 `json:"failed"` // other answers
+	Lost   int64 `json:"lost"`   // no answer
+
+	Seconds   float64 `json:"seconds"`
+	Offered   float64 `json:"offered"` // operations a second that were really sent
+	Goodput   float64 `json:"goodput"` // good answers a second
+	P50Micros float64 `json:"p50_us"`  // of hits, from their scheduled times
+	P99Micros float64 `json:"p99_us"`
+}
+
+// newOffered counts operations, not requests.
+func newOffered(r *bench.Result) *Offered {
+	o := &Offered{
+		Late: int64(r.Late * r.KeysPerRequest), Missed: int64(r.Misses), Lost: int64(r.Lost * r.KeysPerRequest),
+		Seconds: r.Elapsed.Seconds(), P50Micros: r.LatencyUS.P50, P99Micros: r.LatencyUS.P99,
+	}
+	o.Good = max(int64(r.Hits)-o.Late, 0)
+	for name, count := range r.Errors {
+		switch name {
+		case wire.StatusTooLate.String(), wire.StatusOverloaded.String():
+			o.Shed += int64(count)
+		default:
+			o.Failed += int64(count)
+		}
+	}
+	o.Sent = o.Good + o.Late + o.Shed + o.Missed + o.Failed + o.Lost
+	o.Offered = float64(o.Sent) / o.Seconds
+	o.Goodput = float64(o.Good) / o.Seconds
+	return o
+}
+
 // OverloadReport is what twice the highest rate does to a node.
 type OverloadReport struct {
 	// HighestRate is the greatest rate of the search at which the node answered
 	// sustained shares in time; beyond it the goodput no longer follows the load.
-	HighestRate float64          `json:"highest_rate"`
-	Peak        *openloop.Result `json:"peak"`     // at that rate
-	Overload    *openloop.Result `json:"overload"` // at twice that rate
+	HighestRate float64  `json:"highest_rate"`
+	Peak        *Offered `json:"peak"`     // at that rate
+	Overload    *Offered `json:"overload"` // at twice that rate
 	// Ratio is the goodput under overload over the peak's.
 	Ratio float64 `json:"ratio"`
 	// Shed is what the node refused or dropped under overload: answers that say
@@ -119,18 +162,15 @@ func Overload(ctx context.Context, o OverloadOptions) (*OverloadReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("overload: %w: give host:port of the node", err)
 	}
-	if err := o.fill(ctx); err != nil {
-		return nil, fmt.Errorf("overload: store the keys: %w", err)
-	}
 	server := addr.AddrPort()
 	return o.measure(ctx, netip.AddrPortFrom(server.Addr().Unmap(), server.Port()))
 }
 
 // measure searches and then goes beyond what it found.
 func (o *OverloadOptions) measure(ctx context.Context, server netip.AddrPort) (*OverloadReport, error) {
-	load := openloop.Options{
-		Server: server, Keys: o.Keys, Budget: o.Budget, Sockets: o.Sockets, CPUs: o.CPUs, KeysPerRequest: o.KeysPerRequest,
-		Duration: time.Duration(o.StepSeconds * float64(time.Second)),
+	load := o.load(server)
+	if err := o.fill(ctx, load); err != nil {
+		return nil, fmt.Errorf("overload: store the keys: %w", err)
 	}
 	highest, limited, err := o.search(ctx, load)
 	if err != nil {
@@ -146,49 +186,42 @@ func (o *OverloadOptions) measure(ctx context.Context, server netip.AddrPort) (*
 	return report, nil
 }
 
-// fill stores the keys that the open loop asks for.
-func (o *OverloadOptions) fill(ctx context.Context) error {
-	c, err := client.Open([]string{o.Server}, client.WithTimeout(DefaultOpTimeout))
-	if err != nil {
-		return err
+// load is what each step has in common.
+func (o *OverloadOptions) load(server netip.AddrPort) bench.Options {
+	return bench.Options{
+		Server: server, Open: true, Rate: o.FirstRate, Arrivals: bench.Uniform, Keys: o.Keys, ValueSize: bench.Fixed(o.ValueBytes),
+		Budget: o.Budget, Timeout: max(2*o.Budget, overloadGrace), Connections: o.Sockets, Threads: max(len(o.CPUs), 1), CPUs: o.CPUs,
+		KeysPerRequest: o.KeysPerRequest, Duration: time.Duration(o.StepSeconds * float64(time.Second)),
+		SkipVerify: true, // the generator shares the machine with the node; values are compared elsewhere
 	}
-	defer c.Close()
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	failures := make([]error, 8)
-	for w := range failures {
-		wg.Go(func() {
-			for n := next.Add(1) - 1; n < int64(o.Keys) && failures[w] == nil; n = next.Add(1) - 1 {
-				key := openloop.Key(nil, int(n))
-				_, failures[w] = c.Put(ctx, string(key), AppendValue(nil, wire.KeyHash(key), o.ValueBytes))
-			}
-		})
+}
+
+// fill stores the keys that will be asked for.
+func (o *OverloadOptions) fill(ctx context.Context, load bench.Options) error {
+	if o.preload == nil {
+		return nil
 	}
-	wg.Wait()
-	for _, err := range failures {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	load.Budget, load.Timeout = 0, DefaultOpTimeout
+	return o.preload(ctx, load)
 }
 
 // offer runs one step.
-func (o *OverloadOptions) offer(ctx context.Context, load openloop.Options, rate float64) (*openloop.Result, error) {
+func (o *OverloadOptions) offer(ctx context.Context, load bench.Options, rate float64) (*Offered, error) {
 	load.Rate = rate
-	r, err := o.run(ctx, load)
-	if err == nil && o.Step != nil {
+	result, err := o.run(ctx, load)
+	if err != nil {
+		return nil, err
+	}
+	r := newOffered(result)
+	if o.Step != nil {
 		o.Step(rate, r)
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return r, err
+	return r, ctx.Err()
 }
 
 // search raises the rate until two steps running are not sustained. limited is
 // true when the generator, not the node, was what fell behind.
-func (o *OverloadOptions) search(ctx context.Context, load openloop.Options) (highest float64, limited bool, err error) {
+func (o *OverloadOptions) search(ctx context.Context, load bench.Options) (highest float64, limited bool, err error) {
 	rate, failures := o.FirstRate, 0
 	for range searchSteps {
 		r, err := o.offer(ctx, load, rate)
@@ -213,7 +246,7 @@ func (o *OverloadOptions) search(ctx context.Context, load openloop.Options) (hi
 
 // rounds measures peak and overload in turns and reports the round with the
 // median ratio.
-func (o *OverloadOptions) rounds(ctx context.Context, load openloop.Options, highest float64) (*OverloadReport, error) {
+func (o *OverloadOptions) rounds(ctx context.Context, load bench.Options, highest float64) (*OverloadReport, error) {
 	var all []*OverloadReport
 	for range o.Rounds {
 		peak, err := o.offer(ctx, load, highest)
@@ -229,7 +262,7 @@ func (o *OverloadOptions) rounds(ctx context.Context, load openloop.Options, hig
 	return medianRound(all), nil
 }
 
-func newOverloadReport(highest float64, peak, over *openloop.Result) *OverloadReport {
+func newOverloadReport(highest float64, peak, over *Offered) *OverloadReport {
 	r := &OverloadReport{
 		HighestRate: highest, Peak: peak, Overload: over,
 		Shed: over.Shed + over.Lost, Refused: over.Shed, Dropped: over.Lost,

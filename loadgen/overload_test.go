@@ -6,8 +6,9 @@ import (
 	"math"
 	"net/netip"
 	"testing"
+	"time"
 
-	"gannet/loadgen/openloop"
+	"gannet/loadgen/bench"
 )
 
 // machine is a model of node and generator: the node serves up to capacity, and
@@ -17,15 +18,15 @@ type machine struct {
 	runs                      int
 }
 
-func (m *machine) run(_ context.Context, o openloop.Options) (*openloop.Result, error) {
+func (m *machine) run(_ context.Context, o bench.Options) (*bench.Result, error) {
 	m.runs++
 	offered := min(o.Rate, m.generator)
 	good := min(offered, m.capacity)
 	if offered > m.capacity {
 		good *= m.kept
 	}
-	r := &openloop.Result{Sent: int64(offered), Good: int64(good), Seconds: 1, Offered: offered, Goodput: good}
-	r.Shed = r.Sent - r.Good
+	r := &bench.Result{Requests: uint64(offered), Hits: uint64(good), KeysPerRequest: 1, Elapsed: time.Second}
+	r.Errors = map[string]uint64{"OVERLOADED": r.Requests - r.Hits}
 	return r, nil
 }
 

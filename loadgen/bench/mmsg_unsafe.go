@@ -1,4 +1,4 @@
-package openloop
+package bench
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
-// datagrams is a fixed set of buffers for sendmmsg or recvmmsg on a connected
-// socket. The headers point into buffers, which neither moves nor shrinks.
+// datagrams is a fixed set of buffers for sendmmsg or recvmmsg on connected sockets.
+// The headers point into buffers, which neither moves nor shrinks.
 type datagrams struct {
 	buffers  []byte
 	each     int
@@ -39,17 +39,20 @@ func newDatagrams(count, eachBytes int) *datagrams {
 }
 
 // buffer is the memory of datagram i.
-func (d *datagrams) buffer(i int) []byte { return d.buffers[i*d.each : (i+1)*d.each] }
+func (d *datagrams) buffer(i int) []byte { return d.buffers[i*d.each : (i+1)*d.each : (i+1)*d.each] }
+
+// setBytes is the length of datagram i to be sent.
+func (d *datagrams) setBytes(i, n int) { d.vectors[i].SetLen(n) }
 
 // received is datagram i after receive.
 func (d *datagrams) received(i int) []byte {
 	return d.buffer(i)[:min(int(d.messages[i].bytes), d.each)]
 }
 
-// send sends the first n datagrams and returns how many the kernel took. A full
-// socket buffer or a refusal takes none, without an error: open loops do not wait.
-func (d *datagrams) send(fd, n int) (int, error) {
-	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.messages[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+// send sends datagrams from … to-1 and returns how many the kernel took. A full
+// socket buffer takes none, without an error.
+func (d *datagrams) send(fd, from, to int) (int, error) {
+	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.messages[from])), uintptr(to-from), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, tolerate("send", errno)
 	}
@@ -65,7 +68,7 @@ func (d *datagrams) receive(fd int) (int, error) {
 	return int(got), nil
 }
 
-// tolerate passes on what is not simply the network's or the node's state.
+// tolerate passes on what is not simply the network's or the server's state.
 func tolerate(what string, errno unix.Errno) error {
 	for _, usual := range []unix.Errno{unix.EAGAIN, unix.EINTR, unix.ECONNREFUSED, unix.ENOBUFS} {
 		if errors.Is(errno, usual) {
