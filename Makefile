@@ -93,6 +93,10 @@ microbench: ## microbenchmarks against the committed ratios and allocation count
 test-zerocopy: ## zero copy on real drivers in an emulated machine: out/zerocopy.json
 	scripts/zerocopy.sh
 
+.PHONY: check-hotkeys
+check-hotkeys: build ## hot keys in the kernel: out/hotkeys.json (FULL=1, ONLY=id)
+	FULL=$(FULL) ONLY=$(ONLY) $(GO) run ./test/hotkeys -out out/hotkeys.json
+
 SEEDS ?= 1000
 FROM ?= 1
 .PHONY: sim

@@ -190,7 +190,7 @@ var leastStride = [numAreas]int64{
 	AreaApply: queueStride(4096), AreaScanRequest: scanRequestBytes, AreaScanResult: queueStride(4096),
 	AreaSessions: sessionBytes, AreaPacing: pacingBytes, AreaFence: lineBytes, AreaSecret: recordStride(secretBytes),
 	AreaCounters: countersBytes, AreaLatency: latencyBytes, AreaMemory: memoryBytes, AreaHot: recordStride(hotBytes),
-	AreaHeartbeat: lineBytes, AreaReasons: reasonsBytes,
+	AreaHeartbeat: lineBytes, AreaReasons: reasonsBytes, AreaReplication: replicationStride(), AreaReplicated: lineBytes,
 }
 
 func (b *Board) fits(spec Spec) error {

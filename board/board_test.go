@@ -122,7 +122,7 @@ func TestAnAreaOfAnotherVersionCostsOnlyItself(t *testing.T) {
 	})
 	other := again(t, b)
 	var area *AreaError
-	if err := other.Need(); !errors.As(err, &area) || area.ID != AreaHot || area.Have != 99 || area.Want != 1 {
+	if err := other.Need(); !errors.As(err, &area) || area.ID != AreaHot || area.Have != 99 || area.Want != layoutVersion[AreaHot] {
 		t.Errorf("need: %v", err)
 	}
 	if err := other.Need(AreaFence, AreaNode); err != nil {
@@ -225,7 +225,7 @@ func useEverything(b *Board) {
 			q.Pop()
 		}
 		b.Scan(shard).Ask(ScanRequest{ID: 1})
-		b.Scan(shard).Request()
+		b.Scan(shard).Request(new(ScanRequest))
 		b.Counters(shard).SetIn(GroupStatus, GroupSize-1, 1)
 		b.Counters(shard).Set(NumCounters-1, 1)
 		var counts [LatencyBuckets]uint64
@@ -305,8 +305,11 @@ func TestTablesCarryWhatWasSet(t *testing.T) {
 	if got := o.ShardMemory(0).Classes(); !reflect.DeepEqual(got, []Class{{128, 2, 9}}) {
 		t.Errorf("classes %v", got)
 	}
-	b.HotKeys(0).Set([]Hot{{1, 2, []byte("hot")}, {3, 4, []byte("warm")}}, nil)
-	if got := o.HotKeys(0).Get(); len(got) != 2 || string(got[1].Key) != "warm" || got[1].Count != 4 {
+	b.HotKeys(0).Set([]Hot{
+		{Hash: 1, Count: 2, Key: []byte("hot"), InKernel: true, KernelHits: 5}, {Hash: 3, Count: 4, Key: []byte("warm")},
+	}, nil)
+	if got := o.HotKeys(0).Get(); len(got) != 2 || string(got[1].Key) != "warm" || got[1].Count != 4 || got[1].InKernel ||
+		string(got[0].Key) != "hot" || !got[0].InKernel || got[0].KernelHits != 5 {
 		t.Errorf("hot keys %v", got)
 	}
 	k := Session{ID: 5, Generation: 2, ExpiresAt: 9, Mode: 2, ReceiveKey: [16]byte{1}, SendIV: [12]byte{11: 4}}
@@ -326,8 +329,9 @@ func TestTablesCarryWhatWasSet(t *testing.T) {
 			}
 		}
 	}
-	b.Scan(0).Ask(ScanRequest{ID: 4, From: 5, To: 6})
-	if r, ok := o.Scan(0).Request(); !ok || r != (ScanRequest{4, 5, 6}) || o.Scan(0).Generation() == 0 {
+	b.Scan(0).Ask(ScanRequest{ID: 4, Above: 7, Spans: []Span{{5, 6}}})
+	var r ScanRequest
+	if ok := o.Scan(0).Request(&r); !ok || r.ID != 4 || r.Above != 7 || r.Spans[0] != (Span{5, 6}) || o.Scan(0).Generation() == 0 {
 		t.Errorf("scan request %+v", r)
 	}
 }

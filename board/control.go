@@ -71,6 +71,25 @@ func (h *Heartbeat) Beat(nowNanos int64, turns uint64) {
 // SetThread names the kernel thread of the shard.
 func (h *Heartbeat) SetThread(tid int) { h.words[2].Store(uint64(tid)) }
 
+// SetEpoch says that the shard gives versions of an epoch from now on: all older
+// ones stand in its log.
+func (h *Heartbeat) SetEpoch(epoch uint32) { h.words[3].Store(uint64(epoch)) }
+
+// SetVersion says which version the shard gave last, before the beat that follows.
+func (h *Heartbeat) SetVersion(version uint64) { h.words[4].Store(version) }
+
+// Version returns it.
+func (h *Heartbeat) Version() uint64 { return h.words[4].Load() }
+
+// SetTombstones says since when the shard remembers every delete.
+func (h *Heartbeat) SetTombstones(sinceNanos int64) { h.words[5].Store(uint64(sinceNanos)) }
+
+// TombstonesNanos returns it.
+func (h *Heartbeat) TombstonesNanos() int64 { return int64(h.words[5].Load()) }
+
+// Epoch returns the epoch whose versions the shard gives.
+func (h *Heartbeat) Epoch() uint32 { return uint32(h.words[3].Load()) }
+
 // Nanos returns when the loop turned last, 0 = never.
 func (h *Heartbeat) Nanos() int64 { return int64(h.words[0].Load()) }
 

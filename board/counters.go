@@ -48,6 +48,17 @@ const (
 	CountTurns
 	CountWakeups
 	CountFrameCensusBad
+	CountInPlaceSent       // replies that left straight out of a slot, in one descriptor
+	CountRoomBusy          // of values that could have left so, those whose slot was in flight
+	CountValueBytesCopied  // into frames, of GETs
+	CountLargeBytesCopied  // of these, bytes of values with header room
+	CountValueBytesTail    // sent by a descriptor of their own
+	CountValueBytesInPlace // sent in the same descriptor as their headers
+	CountSlotsInFlight     // now; falls, too
+	CountPortChanges
+	CountKernelHits      // GETs that the XDP program answered; not among CountGets
+	CountKernelPublished // items published to it
+	CountKernelWithdrawn // items taken back; the difference is what is published now
 	NumCounters
 )
 
@@ -57,6 +68,8 @@ var counterNames = [NumCounters]string{
 	"evictions_capacity", "evictions_slab_move", "expiries_access", "expiries_wheel", "corrupt_dropped", "leases_granted",
 	"leases_refused", "uploads", "handed_over", "handed_in", "continuations", "paced", "tails_sent", "log_records",
 	"log_lost", "applied", "scanned", "busy_nanos", "turns", "wakeups", "frame_census_bad",
+	"in_place_sent", "room_busy", "value_bytes_copied", "large_bytes_copied", "value_bytes_tail", "value_bytes_in_place",
+	"slots_in_flight", "port_changes", "kernel_hits", "kernel_published", "kernel_withdrawn",
 }
 
 // String returns the counter's name.
@@ -101,7 +114,7 @@ const (
 )
 
 // Counters are the counters of one shard: values that only grow, but for
-// CountItems. Writer: that shard.
+// CountItems and CountSlotsInFlight. Writer: that shard.
 type Counters struct{ words []atomic.Uint64 }
 
 // Counters returns a shard's counters.

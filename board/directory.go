@@ -28,12 +28,14 @@ const (
 	AreaHot
 	AreaHeartbeat
 	AreaReasons
+	AreaReplication
+	AreaReplicated
 	numAreas
 )
 
 var areaNames = [numAreas]string{
 	"none", "node", "control", "ring", "log", "apply", "scan request", "scan result", "sessions", "pacing", "fence",
-	"secret", "counters", "latency", "memory", "hot", "heartbeat", "reasons",
+	"secret", "counters", "latency", "memory", "hot", "heartbeat", "reasons", "replication", "replicated",
 }
 
 // String returns the area's name.

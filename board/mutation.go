@@ -3,6 +3,7 @@ package board
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // MutationKind is the kind of a record in the log, the apply queue or a scan's
@@ -15,8 +16,10 @@ const (
 	MutationDelete                            // a delete, with its version
 	MutationTouch                             // new TTLs, same version and value
 	MutationEvict                             // the leader let the item go
-	MutationReference                         // the item was read (lossy)
+	MutationReference                         // items were read (lossy): Value has their hashes
 	MutationScanEnd                           // end of a scan: Version is the request's id
+	MutationDrop                              // forget the items of the spans in Value
+	MutationExpire                            // the item's time was over
 )
 
 // Mutation is one change of one item. Times are relative to the moment it was
@@ -45,10 +48,19 @@ var ErrBadMutation = errors.New("board: record is no mutation")
 
 // PushMutation adds m. False, and counted as lost, when there is no room.
 func (q *Queue) PushMutation(m *Mutation) bool {
-	room, ok := q.Reserve(uint32(m.Kind), mutationHeadBytes+len(m.Key)+len(m.Value))
+	room, ok := q.Reserve(uint32(m.Kind), m.Bytes())
 	if !ok {
 		return false
 	}
+	m.put(room)
+	q.Commit()
+	return true
+}
+
+// Bytes is the length of its record.
+func (m *Mutation) Bytes() int { return mutationHeadBytes + len(m.Key) + len(m.Value) }
+
+func (m *Mutation) put(room []byte) {
 	le := binary.LittleEndian
 	le.PutUint64(room, m.Version)
 	le.PutUint64(room[8:], m.Hash)
@@ -58,8 +70,34 @@ func (q *Queue) PushMutation(m *Mutation) bool {
 	le.PutUint32(room[28:], uint32(len(m.Key)))
 	copy(room[mutationHeadBytes:], m.Key)
 	copy(room[mutationHeadBytes+len(m.Key):], m.Value)
-	q.Commit()
-	return true
+}
+
+// Append appends the mutation as it travels between nodes: kind and length as u32,
+// and the record.
+func (m *Mutation) Append(dst []byte) []byte {
+	n := m.Bytes()
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(m.Kind))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
+	at := len(dst)
+	dst = slices.Grow(dst, n)[:at+n]
+	m.put(dst[at:])
+	return dst
+}
+
+// travelHeadBytes precede a mutation between nodes.
+const travelHeadBytes = 8
+
+// NextMutation reads the mutation at the beginning of b, whose memory its slices
+// share, and returns what follows it.
+func NextMutation(b []byte, m *Mutation) (rest []byte, err error) {
+	if len(b) < travelHeadBytes {
+		return nil, ErrBadMutation
+	}
+	kind, n := binary.LittleEndian.Uint32(b), uint64(binary.LittleEndian.Uint32(b[4:]))
+	if b = b[travelHeadBytes:]; n > uint64(len(b)) || !m.decode(kind, b[:n]) {
+		return nil, ErrBadMutation
+	}
+	return b[n:], nil
 }
 
 // PeekMutation reads the oldest record into m; its slices stay valid until Pop. A
@@ -77,7 +115,7 @@ func (q *Queue) PeekMutation(m *Mutation) (bool, error) {
 }
 
 func (m *Mutation) decode(kind uint32, data []byte) bool {
-	if len(data) < mutationHeadBytes || kind == 0 || kind > uint32(MutationScanEnd) {
+	if len(data) < mutationHeadBytes || kind == 0 || kind > uint32(MutationExpire) {
 		return false
 	}
 	le := binary.LittleEndian
@@ -100,3 +138,22 @@ func (b *Board) Log(shard int) *Queue { return newQueue(b.area(AreaLog, shard)) 
 
 // Apply returns a shard's apply queue. Producer: control process. Consumer: that shard.
 func (b *Board) Apply(shard int) *Queue { return newQueue(b.area(AreaApply, shard)) }
+
+// DropMutation is the order to forget all items of the spans.
+func DropMutation(spans []Span) Mutation {
+	return Mutation{Kind: MutationDrop, Value: appendSpans(nil, spans)}
+}
+
+// AppendSpans adds those of a MutationDrop to dst.
+func (m *Mutation) AppendSpans(dst []Span) []Span { return readSpans(dst, m.Value) }
+
+// ReferenceHash returns the nth key hash of a MutationReference.
+func (m *Mutation) ReferenceHash(n int) uint64 { return loadUint64(m.Value[n*8:]) }
+
+// References is the number of key hashes of a MutationReference.
+func (m *Mutation) References() int { return len(m.Value) / 8 }
+
+// AppendReference adds a key hash to the value of a MutationReference.
+func AppendReference(dst []byte, hash uint64) []byte {
+	return binary.LittleEndian.AppendUint64(dst, hash)
+}

@@ -32,7 +32,8 @@ func (p Phase) String() string {
 // is stored as JSON, so that a field may be added without a new layout.
 type NodeInfo struct {
 	NodeID     uint64      `json:"node_id"`
-	BootID     string      `json:"boot_id"` // of the kernel
+	BootID     string      `json:"boot_id"`   // of the kernel
+	MemoryID   uint64      `json:"memory_id"` // another one means that the items are gone
 	ConfigHash uint64      `json:"config_hash"`
 	Listen     string      `json:"listen"`
 	BasePort   uint16      `json:"base_port"`

@@ -201,6 +201,14 @@ func (q *Queue) Filled() int {
 	return int(q.words[wordTail].Load() - q.words[wordHead].Load())
 }
 
+// Pushed returns how many bytes were ever written, and Consumed how many of them
+// were consumed: a record pushed before the first was read has been taken once the
+// second has reached it.
+func (q *Queue) Pushed() uint64 { return q.words[wordTail].Load() }
+
+// Consumed is explained at Pushed.
+func (q *Queue) Consumed() uint64 { return q.words[wordHead].Load() }
+
 // Follow says whether somebody consumes. The consumer calls it; a producer that
 // finds nobody following ([Queue.Followed]) spares itself the work.
 func (q *Queue) Follow(on bool) {

@@ -2,12 +2,13 @@ package board
 
 import "sync/atomic"
 
-// Scan asks a shard for all items of a range of key hashes. The shard answers
-// with mutations in its result queue, and ends them with a MutationScanEnd whose
-// Version is the request's id. A new request ends the one before.
+// Scan asks a shard for the deletes it remembers and for the items of some spans of
+// key hashes. The shard answers with mutations in its result queue, deletes first,
+// and ends them with a MutationScanEnd whose Version is the request's id. A new
+// request ends the one before.
 //
-//	request: word 0 sequence lock … as a record of id, from, to   writer: control process
-//	results: a queue                                              producer: that shard
+//	request: a record of id, above and the spans   writer: control process
+//	results: a queue                               producer: that shard
 type Scan struct {
 	request record
 	peek    *atomic.Uint64
@@ -15,14 +16,17 @@ type Scan struct {
 }
 
 const (
-	scanRequestData  = 24
-	scanRequestBytes = recordHeadBytes + scanRequestData + 24 // one line
+	scanHeadBytes    = 16
+	scanRequestData  = scanHeadBytes + MaxSpans*spanBytes
+	scanRequestBytes = (recordHeadBytes + scanRequestData + lineBytes - 1) &^ (lineBytes - 1)
 )
 
-// ScanRequest names a range of key hashes, both ends included.
+// ScanRequest names what a scan is to show.
 type ScanRequest struct {
-	ID       uint64 // chosen by the asker; 0 = no scan
-	From, To uint64
+	ID    uint64 // chosen by the asker; 0 = no scan
+	Above uint64 // only versions above it
+	Spans []Span // in ascending order, none over another; MaxSpans at most
+	room  []byte
 }
 
 // Scan returns a shard's scan areas.
@@ -31,24 +35,27 @@ func (b *Board) Scan(shard int) *Scan {
 	return &Scan{request: record{w}, peek: &w[0], Results: newQueue(b.area(AreaScanResult, shard))}
 }
 
-// Ask puts a request up.
-func (s *Scan) Ask(r ScanRequest) {
-	var data [scanRequestData]byte
-	storeUint64(data[:], r.ID)
-	storeUint64(data[8:], r.From)
-	storeUint64(data[16:], r.To)
-	s.request.write(data[:])
+// Ask puts a request up. False when it has more spans than there is room for.
+func (s *Scan) Ask(r ScanRequest) bool {
+	if len(r.Spans) > MaxSpans {
+		return false
+	}
+	data := make([]byte, scanHeadBytes, scanHeadBytes+len(r.Spans)*spanBytes)
+	storeUint64(data, r.ID)
+	storeUint64(data[8:], r.Above)
+	return s.request.write(appendSpans(data, r.Spans))
 }
 
 // Generation changes with every Ask: a cheap look for the shard. 0 = never asked.
 func (s *Scan) Generation() uint64 { return s.peek.Load() }
 
-// Request returns the request that stands.
-func (s *Scan) Request() (ScanRequest, bool) {
-	var data [scanRequestData]byte
-	out, ok := s.request.read(data[:0])
-	if !ok || len(out) != scanRequestData {
-		return ScanRequest{}, false
+// Request reads the request that stands into r, whose memory it uses again.
+func (s *Scan) Request(r *ScanRequest) bool {
+	data, ok := s.request.read(r.room[:0])
+	if r.room = data; !ok || len(data) < scanHeadBytes {
+		return false
 	}
-	return ScanRequest{ID: loadUint64(out), From: loadUint64(out[8:]), To: loadUint64(out[16:])}, true
+	r.ID, r.Above = loadUint64(data), loadUint64(data[8:])
+	r.Spans = readSpans(r.Spans[:0], data[scanHeadBytes:])
+	return true
 }

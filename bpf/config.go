@@ -39,6 +39,10 @@ type SteerConfig struct {
 	AllowCapacity int            // longest list SetAllow will ever take; 0 = DefaultAllowCapacity
 	Rate          Rate           // for each source address; zero = no limit
 
+	// Hot lets the program answer GETs of published items; nil leaves the
+	// stage out.
+	Hot *HotConfig
+
 	// RateSources is how many addresses are remembered for Rate; 0 =
 	// DefaultRateSources. About 100 bytes each. When there are more, the
 	// least recently seen begins anew with a full bucket.
@@ -85,6 +89,9 @@ func (c *SteerConfig) check() error {
 		return configError("allow-list capacity %d: give at least 1", c.AllowCapacity)
 	case c.RateSources < 1 || c.RateSources > math.MaxInt32:
 		return configError("%d rate sources: give at least 1", c.RateSources)
+	}
+	if c.Hot != nil {
+		return c.Hot.check()
 	}
 	return nil
 }

@@ -4,13 +4,15 @@
 // # The life of a packet
 //
 // A frame arrives on an rx queue. The steering program (steer.bpf.c) runs on
-// it before the kernel's stack does, in three stages, each a header of its own:
+// it before the kernel's stack does, in four stages, each a header of its own:
 //
 //   - parse: is it a UDP datagram to one of our ports? Anything else passes on
 //     to the kernel, and so does what needs reassembly or options: fragments,
 //     IPv4 options, IPv6 extension headers, a second VLAN tag.
 //   - guard: is it a request, from a source that may ask, and not too often?
 //     What is not is dropped.
+//   - hot: is it a plain GET of an item that its shard has published here
+//     (HotTable)? Then it is answered in its own frame, and goes back.
 //   - steer: does the queue have an AF_XDP socket whose owner lives? Then the
 //     packet gets 16 bytes of metadata in front (Meta) and goes there.
 //     Otherwise it passes, and meets a kernel socket or an ICMP unreachable.
@@ -23,16 +25,21 @@
 // LoadSteer, RegisterSocket for each queue, the first Stamp, Attach; then a
 // Stamp from every queue's owner well within StaleAfter, as long as it lives;
 // Close after the last one. Load and Attach need CAP_BPF and CAP_NET_ADMIN.
-// Everything else goes on after they are dropped: Stamp, SetRate and Counters
-// touch mapped memory only, SetAllow and RegisterSocket write to maps that are
+// Everything else goes on after they are dropped: Stamp, SetRate, Counters and
+// HotTable touch mapped memory only, SetAllow and RegisterSocket write to maps that are
 // open already (that takes Linux 5.19 where unprivileged_bpf_disabled is set;
 // before, they return a PrivilegeError).
 //
 // # Invariants
 //
 //   - A packet ends under exactly one Reason, which is counted, and the reason
-//     decides the verdict. MetaFailed alone is counted besides another.
-//   - Passing a packet on leaves its bytes alone.
+//     decides the verdict. MetaFailed and those of Hot… are counted besides
+//     another.
+//   - Passing a packet on leaves its bytes alone, but for the padding of a GET
+//     whose item was withdrawn while it was copied.
+//   - A published item changes only while its sequence is odd, and a sequence is
+//     never used twice: what was copied between two looks at the same even one
+//     is of one piece. docs/hotkeys.md tells the rest.
 //   - Without a socket, or with a stale stamp, a queue's packets pass: a dead
 //     or frozen process never black-holes its port.
 //   - A stamp is written by its queue's owner only, a row of counters by its

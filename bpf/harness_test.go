@@ -17,6 +17,7 @@ import (
 const (
 	xdpDrop     = 1
 	xdpPass     = 2
+	xdpTx       = 3
 	xdpRedirect = 4
 )
 
@@ -202,6 +203,8 @@ func verdictOf(reason Reason) uint32 {
 	switch {
 	case reason == Redirected:
 		return xdpRedirect
+	case reason == Answered:
+		return xdpTx
 	case reason.Dropped():
 		return xdpDrop
 	case reason > ReasonNone && reason <= PassStale:

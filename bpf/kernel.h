@@ -63,17 +63,19 @@ struct sk_reuseport_md {
 	__u32 hash;
 };
 
-// Network headers, as they lie on the wire.
+// Network headers, as they lie on the wire. They have no holes, so they need no
+// packing, which would make the compiler read byte by byte; both targets read
+// words anywhere.
 struct ethernet {
 	__u8 destination[6];
 	__u8 source[6];
 	__be16 type;
-} __attribute__((packed));
+};
 
 struct vlan_tag {
 	__be16 control;
 	__be16 type;
-} __attribute__((packed));
+};
 
 struct ipv4 {
 	__u8 version_words; // version:4 | header length in words:4
@@ -86,7 +88,7 @@ struct ipv4 {
 	__u16 checksum;
 	__be32 source;
 	__be32 destination;
-} __attribute__((packed));
+};
 
 struct ipv6 {
 	__be32 version_class_flow;
@@ -95,14 +97,18 @@ struct ipv6 {
 	__u8 hop_limit;
 	__be32 source[4];
 	__be32 destination[4];
-} __attribute__((packed));
+};
 
 struct udp {
 	__be16 source;
 	__be16 destination;
 	__be16 length_bytes;
 	__u16 checksum;
-} __attribute__((packed));
+};
+
+_Static_assert(sizeof(struct ethernet) == 14 && sizeof(struct vlan_tag) == 4 && sizeof(struct ipv4) == 20 &&
+		       sizeof(struct ipv6) == 40 && sizeof(struct udp) == 8,
+	       "headers without holes");
 
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_VLAN 0x8100

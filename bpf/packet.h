@@ -26,3 +26,11 @@ struct packet {
 
 // Whether bytes from offset on can be read. The verifier learns it, too.
 #define READABLE(p, pointer, size) ((void *)(pointer) + (size) <= (p)->end)
+
+// A pointer into the packet at an offset that parse found. No header begins
+// later than that; the verifier forgets it, and must not be argued with.
+static __always_inline void *header_at(const struct packet *p, __u32 offset)
+{
+	asm volatile("" : "+r"(offset));
+	return p->data + (offset & 63);
+}

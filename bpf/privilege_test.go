@@ -49,7 +49,7 @@ func workWithoutPrivileges(t *testing.T) {
 	if err := b.RegisterSocket(0, late); err != nil {
 		t.Error(err)
 	}
-	if got := b.Counters(); len(got) != int(MetaFailed) {
+	if got := b.Counters(); len(got) != int(Steering) {
 		t.Errorf("counted %v", got)
 	}
 	if got := r.Counters(); len(got) != 4 {

@@ -34,8 +34,17 @@ const (
 	DropSource
 	DropRate
 
+	Answered
 	Redirected
+
 	MetaFailed
+	HotOther
+	HotUnpadded
+	HotEpoch
+	HotBehind
+	HotExpired
+	HotUnproven
+	HotBusy
 
 	ReuseportSelected
 	ReuseportShort
@@ -72,8 +81,16 @@ var reasonNames = [reasons]string{
 	DropNoOperation:   "drop_no_operation",
 	DropSource:        "drop_source",
 	DropRate:          "drop_rate",
+	Answered:          "answered",
 	Redirected:        "redirected",
 	MetaFailed:        "meta_failed",
+	HotOther:          "hot_other",
+	HotUnpadded:       "hot_unpadded",
+	HotEpoch:          "hot_epoch",
+	HotBehind:         "hot_behind",
+	HotExpired:        "hot_expired",
+	HotUnproven:       "hot_unproven",
+	HotBusy:           "hot_busy",
 	ReuseportSelected: "reuseport_selected",
 	ReuseportShort:    "reuseport_short",
 	ReuseportMagic:    "reuseport_magic",
@@ -86,6 +103,9 @@ func (r Reason) String() string {
 	}
 	return fmt.Sprintf("reason_%d", uint32(r))
 }
+
+// Steering is the number of reasons of the steering program: 1 to Steering.
+const Steering = HotBusy
 
 // Dropped says that the packet went nowhere.
 func (r Reason) Dropped() bool { return r >= DropUDPLength && r <= DropRate }

@@ -1,5 +1,5 @@
 // What can become of a packet. Every one ends under exactly one of these, but
-// for REASON_META_FAILED, which is counted besides. reason.go lists the same
+// for those that say so, which are counted besides. reason.go lists the same
 // names in the same order; a test compares the two.
 #pragma once
 
@@ -33,8 +33,20 @@ enum reason {
 	REASON_DROP_RATE,          // over the source's rate
 
 	// Ours, and good.
+	REASON_ANSWERED, // by the hot stage: goes back
 	REASON_REDIRECTED,
-	REASON_META_FAILED, // redirected without metadata
+
+	// Counted besides: redirected without metadata.
+	REASON_META_FAILED,
+
+	// Counted besides: the key is published, but the hot stage did not answer.
+	REASON_HOT_OTHER,    // only the shard can do what is asked for, or nothing may be answered now
+	REASON_HOT_UNPADDED, // the request is shorter than the reply
+	REASON_HOT_EPOCH,    // of another ring
+	REASON_HOT_BEHIND,   // a newer version is wanted
+	REASON_HOT_EXPIRED,  // past a TTL
+	REASON_HOT_UNPROVEN, // no good cookie
+	REASON_HOT_BUSY,     // withdrawn while it was copied
 
 	// The choice among kernel sockets (reuseport.bpf.c).
 	REASON_REUSEPORT_SELECTED,

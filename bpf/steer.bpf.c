@@ -2,12 +2,12 @@
 
 // The life of a packet in the XDP program:
 //
-//	rx queue ─> parse ───────────> guard ──────────────────> steer ─────────> AF_XDP socket
-//	            Ethernet, VLAN,    lengths, magic, version,  socket of the    of the rx queue,
-//	            IP, UDP, port      allow-list, rate          queue, alive?    with metadata
-//	              │                  │                         │
-//	              v not ours         v ours, and bad           v nobody lives there
-//	            XDP_PASS           XDP_DROP                  XDP_PASS
+//	rx queue ─> parse ─────────> guard ───────────────> hot ────────────> steer ─────────> AF_XDP socket
+//	            Ethernet, VLAN,  lengths, magic,        a GET of a key    socket of the    of the rx queue,
+//	            IP, UDP, port    version, allow-list,   published here?   queue, alive?    with metadata
+//	              │              rate                     │                 │
+//	              v not ours       v ours, and bad        v answered        v nobody lives there
+//	            XDP_PASS         XDP_DROP               XDP_TX            XDP_PASS
 //
 // Each stage is a header of its own. A stage returns REASON_NONE to go on, or
 // the reason it ends with; each reason is counted and belongs to one verdict.
@@ -19,11 +19,14 @@
 #include "parse.h"
 #include "guard.h"
 #include "steer.h"
+#include "hot.h"
 
 static __always_inline int verdict(enum reason reason)
 {
 	if (reason == REASON_REDIRECTED)
 		return XDP_REDIRECT;
+	if (reason == REASON_ANSWERED)
+		return XDP_TX;
 	return reason < REASON_DROP_UDP_LENGTH ? XDP_PASS : XDP_DROP;
 }
 
@@ -40,6 +43,8 @@ static __always_inline int run(struct xdp_md *ctx)
 	reason = parse(&p);
 	if (!reason)
 		reason = guard(&p);
+	if (!reason)
+		reason = hot(ctx, &p);
 	if (!reason)
 		reason = steer(ctx, &p);
 	count(reason);

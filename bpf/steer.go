@@ -19,6 +19,7 @@ type Steer struct {
 	counters counterRows
 	settings mappedWords
 	stamps   mappedWords // a queue's only writer is the shard that owns it
+	hot      hotMemory
 	queues   int
 
 	mu    sync.Mutex // guards what follows
@@ -61,7 +62,7 @@ func (s *Steer) load(cfg *SteerConfig) error {
 		s.program = collection.DetachProgram(name)
 	}
 	s.allow.open(&s.maps, cfg.AllowCapacity)
-	return s.mapMemory()
+	return errors.Join(s.mapMemory(), s.openHot(cfg.Hot))
 }
 
 // steerSpec fits the object to the configuration.
@@ -83,6 +84,7 @@ func steerSpec(cfg *SteerConfig) (*ebpf.CollectionSpec, error) {
 	spec.Maps[steerMapAllow].InnerMap.MaxEntries = uint32(cfg.AllowCapacity)
 	return spec, errors.Join(
 		sizeCounters(spec),
+		sizeHot(spec, cfg),
 		spec.Variables[steerVarPortBase].Set(cfg.PortBase),
 		spec.Variables[steerVarPortCount].Set(uint16(cfg.Shards)),
 		spec.Variables[steerVarStaleNanos].Set(uint64(cfg.StaleAfter)),
@@ -136,14 +138,14 @@ func (s *Steer) Stamp(queue int, nowNanos int64) {
 // Every reason of the steering program is there, zeros included. After Close
 // it gives the last figures.
 func (s *Steer) Counters() map[Reason]uint64 {
-	return s.counters.sum(PassTruncated, MetaFailed)
+	return s.counters.sum(PassTruncated, Steering)
 }
 
 // Close detaches the program and frees its maps. The owners of queues stop
-// stamping first: Stamp must not be called during or after Close.
+// stamping first: neither Stamp nor a HotTable may be used during or after Close.
 func (s *Steer) Close() error {
 	err := s.Detach()
-	err = errors.Join(err, s.counters.close(), s.settings.close(), s.stamps.close(), s.maps.Close())
+	err = errors.Join(err, s.counters.close(), s.settings.close(), s.stamps.close(), s.hot.close(), s.maps.Close())
 	if s.program != nil {
 		err = errors.Join(err, s.program.Close())
 	}

@@ -1,4 +1,4 @@
-// Stage 3, steer: to the socket of its rx queue, if somebody lives there.
+// Stage 4, steer: to the socket of its rx queue, if somebody lives there.
 #pragma once
 
 #include "counters.h"
@@ -35,7 +35,7 @@ struct meta {
 	__u64 arrival_nanos; // CLOCK_BOOTTIME
 	__u32 queue;
 	__u32 magic;
-} __attribute__((packed));
+};
 
 // The dead man's switch: a process that lives but does not refill its fill
 // queue would black-hole the port, even for the kernel's sockets. A stamp from

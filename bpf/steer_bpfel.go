@@ -21,11 +21,18 @@ const (
 	steerMapAllowB       = "allow_b"
 	steerMapBuckets      = "buckets"
 	steerMapCounters     = "counters"
+	steerMapHotRows      = "hot_rows"
+	steerMapHotSets      = "hot_sets"
+	steerMapHotSettings  = "hot_settings"
+	steerMapHotShards    = "hot_shards"
+	steerMapHotSlots     = "hot_slots"
 	steerMapSettings     = "settings"
 	steerMapSockets      = "sockets"
 	steerMapStamps       = "stamps"
 	steerProgSteerFrags  = "steer_frags"
 	steerProgSteerSingle = "steer_single"
+	steerVarHotLoaded    = "hot_loaded"
+	steerVarHotWeakOrder = "hot_weak_order"
 	steerVarPortBase     = "port_base"
 	steerVarPortCount    = "port_count"
 	steerVarStaleNanos   = "stale_nanos"
@@ -81,23 +88,30 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
-	Allow    *ebpf.MapSpec `ebpf:"allow"`
-	AllowA   *ebpf.MapSpec `ebpf:"allow_a"`
-	AllowB   *ebpf.MapSpec `ebpf:"allow_b"`
-	Buckets  *ebpf.MapSpec `ebpf:"buckets"`
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Settings *ebpf.MapSpec `ebpf:"settings"`
-	Sockets  *ebpf.MapSpec `ebpf:"sockets"`
-	Stamps   *ebpf.MapSpec `ebpf:"stamps"`
+	Allow       *ebpf.MapSpec `ebpf:"allow"`
+	AllowA      *ebpf.MapSpec `ebpf:"allow_a"`
+	AllowB      *ebpf.MapSpec `ebpf:"allow_b"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
+	Counters    *ebpf.MapSpec `ebpf:"counters"`
+	HotRows     *ebpf.MapSpec `ebpf:"hot_rows"`
+	HotSets     *ebpf.MapSpec `ebpf:"hot_sets"`
+	HotSettings *ebpf.MapSpec `ebpf:"hot_settings"`
+	HotShards   *ebpf.MapSpec `ebpf:"hot_shards"`
+	HotSlots    *ebpf.MapSpec `ebpf:"hot_slots"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
+	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
-	PortBase   *ebpf.VariableSpec `ebpf:"port_base"`
-	PortCount  *ebpf.VariableSpec `ebpf:"port_count"`
-	StaleNanos *ebpf.VariableSpec `ebpf:"stale_nanos"`
+	HotLoaded    *ebpf.VariableSpec `ebpf:"hot_loaded"`
+	HotWeakOrder *ebpf.VariableSpec `ebpf:"hot_weak_order"`
+	PortBase     *ebpf.VariableSpec `ebpf:"port_base"`
+	PortCount    *ebpf.VariableSpec `ebpf:"port_count"`
+	StaleNanos   *ebpf.VariableSpec `ebpf:"stale_nanos"`
 }
 
 // steerObjects contains all objects after they have been loaded into the kernel.
@@ -120,14 +134,19 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
-	Allow    *ebpf.Map `ebpf:"allow"`
-	AllowA   *ebpf.Map `ebpf:"allow_a"`
-	AllowB   *ebpf.Map `ebpf:"allow_b"`
-	Buckets  *ebpf.Map `ebpf:"buckets"`
-	Counters *ebpf.Map `ebpf:"counters"`
-	Settings *ebpf.Map `ebpf:"settings"`
-	Sockets  *ebpf.Map `ebpf:"sockets"`
-	Stamps   *ebpf.Map `ebpf:"stamps"`
+	Allow       *ebpf.Map `ebpf:"allow"`
+	AllowA      *ebpf.Map `ebpf:"allow_a"`
+	AllowB      *ebpf.Map `ebpf:"allow_b"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
+	Counters    *ebpf.Map `ebpf:"counters"`
+	HotRows     *ebpf.Map `ebpf:"hot_rows"`
+	HotSets     *ebpf.Map `ebpf:"hot_sets"`
+	HotSettings *ebpf.Map `ebpf:"hot_settings"`
+	HotShards   *ebpf.Map `ebpf:"hot_shards"`
+	HotSlots    *ebpf.Map `ebpf:"hot_slots"`
+	Settings    *ebpf.Map `ebpf:"settings"`
+	Sockets     *ebpf.Map `ebpf:"sockets"`
+	Stamps      *ebpf.Map `ebpf:"stamps"`
 }
 
 func (m *steerMaps) Close() error {
@@ -137,6 +156,11 @@ func (m *steerMaps) Close() error {
 		m.AllowB,
 		m.Buckets,
 		m.Counters,
+		m.HotRows,
+		m.HotSets,
+		m.HotSettings,
+		m.HotShards,
+		m.HotSlots,
 		m.Settings,
 		m.Sockets,
 		m.Stamps,
@@ -147,9 +171,11 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
-	PortBase   *ebpf.Variable `ebpf:"port_base"`
-	PortCount  *ebpf.Variable `ebpf:"port_count"`
-	StaleNanos *ebpf.Variable `ebpf:"stale_nanos"`
+	HotLoaded    *ebpf.Variable `ebpf:"hot_loaded"`
+	HotWeakOrder *ebpf.Variable `ebpf:"hot_weak_order"`
+	PortBase     *ebpf.Variable `ebpf:"port_base"`
+	PortCount    *ebpf.Variable `ebpf:"port_count"`
+	StaleNanos   *ebpf.Variable `ebpf:"stale_nanos"`
 }
 
 // steerPrograms contains all programs after they have been loaded into the kernel.

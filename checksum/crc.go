@@ -55,6 +55,9 @@ func (o *operator) fill(step func(uint32) uint32) {
 // CombineCRC returns the CRC32C of two pieces from those of each, given the length of the second. A length of UnitBytes takes four
 // table look-ups, another one four for each bit set in it.
 func CombineCRC(a, b uint32, lengthBBytes int) uint32 {
+	if a == 0 {
+		return b // nothing, or what is as good: zeros after it change nothing
+	}
 	if lengthBBytes == UnitBytes {
 		return unitOperator.apply(a) ^ b
 	}

@@ -30,6 +30,85 @@ func Sum(b []byte) uint16 {
 	return bits.ReverseBytes16(fold64(sum + carry))
 }
 
+// Words is a sum of a payload that is written in 64-bit words, as they stand in registers: it costs an addition a word, where Sum
+// would read back what has just been stored. The zero value is the sum of nothing.
+type Words struct{ sum, carries uint64 }
+
+// Add takes a word that is written in little-endian order at a multiple of 8 bytes.
+func (w *Words) Add(word uint64) {
+	sum, carry := bits.Add64(w.sum, word, 0)
+	w.sum = sum
+	w.carries += carry
+}
+
+// Add6 takes six words: one chain of carries.
+func (w *Words) Add6(a, b, c, d, e, f uint64) {
+	sum, carry := bits.Add64(w.sum, a, 0)
+	sum, carry = bits.Add64(sum, b, carry)
+	sum, carry = bits.Add64(sum, c, carry)
+	sum, carry = bits.Add64(sum, d, carry)
+	sum, carry = bits.Add64(sum, e, carry)
+	sum, carry = bits.Add64(sum, f, carry)
+	w.sum = sum
+	w.carries += carry
+}
+
+// AddSum takes the sum of a piece that begins at an even offset.
+func (w *Words) AddSum(sum uint16) { w.Add(uint64(bits.ReverseBytes16(sum))) }
+
+// Sum returns what Sum would over all that was added.
+func (w *Words) Sum() uint16 {
+	sum, carry := bits.Add64(w.sum, w.carries, 0)
+	return bits.ReverseBytes16(fold64(sum + carry))
+}
+
+// Copy copies src to the beginning of dst, which must be as long, and adds it, as if it stood at a multiple of 8 bytes: one pass
+// where copy and Sum take two.
+func (w *Words) Copy(dst, src []byte) {
+	dst = dst[:len(src)]
+	sum, carries, carry := w.sum, w.carries, uint64(0)
+	for len(src) >= 32 && len(dst) >= 32 {
+		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+		c, d := binary.LittleEndian.Uint64(src[16:]), binary.LittleEndian.Uint64(src[24:])
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[8:], b)
+		binary.LittleEndian.PutUint64(dst[16:], c)
+		binary.LittleEndian.PutUint64(dst[24:], d)
+		sum, carry = bits.Add64(sum, a, 0)
+		sum, carry = bits.Add64(sum, b, carry)
+		sum, carry = bits.Add64(sum, c, carry)
+		sum, carry = bits.Add64(sum, d, carry)
+		carries += carry
+		src, dst = src[32:], dst[32:]
+	}
+	for len(src) >= 8 && len(dst) >= 8 {
+		a := binary.LittleEndian.Uint64(src)
+		binary.LittleEndian.PutUint64(dst, a)
+		sum, carry = bits.Add64(sum, a, 0)
+		carries += carry
+		src, dst = src[8:], dst[8:]
+	}
+	if len(src) > 0 {
+		rest := tail(src)
+		putTail(dst[:len(src)], rest)
+		sum, carry = bits.Add64(sum, rest, 0)
+		carries += carry
+	}
+	w.sum, w.carries = sum, carries
+}
+
+// putTail writes the first 1 to 7 bytes of a little-endian word.
+func putTail(b []byte, w uint64) {
+	if len(b) >= 4 {
+		binary.LittleEndian.PutUint32(b, uint32(w))
+		b, w = b[4:], w>>32
+	}
+	for i := range b {
+		b[i] = byte(w)
+		w >>= 8
+	}
+}
+
 // tail reads the last 0 to 7 bytes as one little-endian word.
 func tail(b []byte) uint64 {
 	var w uint64

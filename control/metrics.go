@@ -74,6 +74,15 @@ func perShard(name, help string, counter board.Counter) metric {
 	}}
 }
 
+// gaugePerShard is perShard for a figure that falls, too.
+func gaugePerShard(name, help string, counter board.Counter) metric {
+	return metric{describe(name, help, "shard"), func(b *board.Board, e emitter) {
+		for shard := range b.Shards() {
+			e.gauge(float64(b.Counters(shard).Get(counter)), strconv.Itoa(shard))
+		}
+	}}
+}
+
 // part is a counter under a label value.
 type part struct {
 	label   string
@@ -137,11 +146,7 @@ func cacheMetrics() []metric {
 		perShard("corrupt_items_total", "Items that failed their check after an unclean end and were dropped.", board.CountCorruptDropped),
 		perPart("leases_total", "Lease tokens, by what became of them.", "outcome",
 			part{"granted", board.CountLeasesGranted}, part{"refused", board.CountLeasesRefused}),
-		{describe("items", "Items stored.", "shard"), func(b *board.Board, e emitter) {
-			for shard := range b.Shards() {
-				e.gauge(float64(b.Counters(shard).Get(board.CountItems)), strconv.Itoa(shard))
-			}
-		}},
+		gaugePerShard("items", "Items stored.", board.CountItems),
 		perMember("replies_total", "Operations answered, by status.", board.GroupStatus),
 	}
 }
@@ -165,6 +170,17 @@ func loopMetrics() []metric {
 		perShard("uploads_total", "Segmented uploads begun.", board.CountUploads),
 		perShard("log_records_total", "Records written to the mutation log.", board.CountLogRecords),
 		perShard("log_lost_total", "Records that the mutation log had no room for.", board.CountLogLost),
+		perShard("in_place_sent_total", "Replies that left out of a slot in one descriptor.", board.CountInPlaceSent),
+		perShard("header_room_busy_total", "Replies that met their slot in flight.", board.CountRoomBusy),
+		perShard("value_bytes_copied_total", "Value bytes copied into frames.", board.CountValueBytesCopied),
+		perShard("large_value_bytes_copied_total", "Of these, of values with header room.", board.CountLargeBytesCopied),
+		perShard("value_bytes_tail_total", "Value bytes sent by a descriptor of their own.", board.CountValueBytesTail),
+		perShard("value_bytes_in_place_total", "Value bytes sent with their headers in one descriptor.", board.CountValueBytesInPlace),
+		gaugePerShard("slots_in_flight", "Slots whose bytes the driver may still read.", board.CountSlotsInFlight),
+		perShard("port_changes_total", "Times the shard got another port.", board.CountPortChanges),
+		perShard("kernel_hits_total", "GETs that the XDP program answered; not among gets.", board.CountKernelHits),
+		perPart("kernel_items_total", "Items published to the XDP program and taken back.", "event",
+			part{"published", board.CountKernelPublished}, part{"withdrawn", board.CountKernelWithdrawn}),
 		perShard("loop_turns_total", "Turns of the shard loop.", board.CountTurns),
 		perShard("wakeups_total", "Times the shard slept and was woken.", board.CountWakeups),
 		perShard("frame_census_errors_total", "Times frames were missing from the census; must stay 0.", board.CountFrameCensusBad),

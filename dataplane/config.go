@@ -38,11 +38,16 @@ type Config struct {
 	HeartbeatNanos int64
 
 	// TailBytes is the length from which a value leaves as a tail, straight out of
-	// its slab: 0 decides by what the port can do, negative never.
+	// its slab: 0 decides by what the port can do; negative never, nor in place.
 	TailBytes int
 
 	// Stamp tells the XDP program that the loop is alive; nil = there is none.
 	Stamp func(nowNanos int64)
+	// Hot is where the hottest items are answered before their GETs reach the loop;
+	// nil = nowhere. It needs Log, by which it learns of what changes.
+	Hot HotTable
+	// HotNanos is the time between two looks at what is hot; 0 = 100 ms.
+	HotNanos int64
 	// Clock reads CLOCK_BOOTTIME once a batch has been served; nil = the turn's
 	// time is taken for everything.
 	Clock func() int64
@@ -59,6 +64,12 @@ const (
 	lateRepliesTurn  = 8
 	applyPerTurn     = 32
 	scanItemsTurn    = 32
+	dropItemsTurn    = 256
+	maxWaits         = 256
+	waitOps          = 8
+	usesBytes        = 512 * 8
+	usesNanos        = int64(10e6)
+	longestWaitNanos = int64(1e9)
 	advanceBudget    = 64
 	wheelFrames      = 512
 	tokensPerTurn    = 256
@@ -82,9 +93,14 @@ func (c *Config) complete() error {
 		return fmt.Errorf("dataplane: the board was made for %d shards, not %d: create it anew", c.Board.Shards(), c.Shards)
 	case c.Shards > 1 && c.Exchange == nil:
 		return errors.New("dataplane: several shards need an exchange between them")
+	case c.Hot != nil && c.Log == nil:
+		return errors.New("dataplane: publishing hot keys needs the shard's log")
 	}
 	if c.HeartbeatNanos <= 0 {
 		c.HeartbeatNanos = defaultHeartbeat
+	}
+	if c.HotNanos <= 0 {
+		c.HotNanos = hotInterval
 	}
 	if c.MaxValueBytes <= 0 {
 		c.MaxValueBytes = defaultMaxValueBytes

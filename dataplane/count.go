@@ -52,12 +52,23 @@ func (c *counts) init(b *board.Board, number int) {
 	c.statsValue = make([]byte, 0, statsBytes)
 }
 
-// latency notes the time from a datagram's arrival, once for each operation.
-func (c *counts) latency(in *inbound, nowNanos int64) {
-	h := &c.histograms[in.code%wire.OpcodeCount]
-	nanos := max(0, nowNanos-in.rx.ArrivedNanos)
-	h.buckets[board.LatencyBucket(nanos)] += uint64(in.req.OpCount)
-	h.sum += uint64(nanos) * uint64(in.req.OpCount)
+// latencyRun is a number of operations that took as long: a batch often arrives at
+// one moment.
+type latencyRun struct {
+	nanos int64
+	count uint64
+	code  wire.Opcode
+}
+
+// latency notes the time from arrival to reply, once for each operation.
+func (c *counts) latency(r *latencyRun) {
+	if r.count == 0 {
+		return
+	}
+	h := &c.histograms[r.code%wire.OpcodeCount]
+	nanos := max(0, r.nanos)
+	h.buckets[board.LatencyBucket(nanos)] += r.count
+	h.sum += uint64(nanos) * r.count
 	h.dirty = true
 }
 
@@ -96,7 +107,7 @@ func (l *Loop) publishCounters() {
 	for i, v := range c.status {
 		c.area.SetIn(board.GroupStatus, i, v)
 	}
-	c.drops = port.Drops{}
+	c.drops = l.change.past
 	l.port.Drops(&c.drops)
 	c.drops[port.DropTxError] += c.portErrors
 	for i, v := range c.drops {
@@ -118,6 +129,7 @@ func (l *Loop) takeShardStats(s *shard.Stats) {
 	if g := l.cfg.Log; g != nil {
 		n[board.CountLogRecords], n[board.CountLogLost] = g.records, g.lost
 	}
+	n[board.CountSlotsInFlight] = uint64(l.store.RoomsTaken())
 	n[board.CountLeasesGranted], n[board.CountLeasesRefused] = s.LeasesGranted, s.LeasesRefused
 }
 
@@ -143,7 +155,7 @@ func (l *Loop) publishSlowly() {
 	c.hotLines = c.hotLines[:0]
 	for i := range c.hot[:min(len(c.hot), board.MaxHot)] {
 		h := &c.hot[i]
-		c.hotLines = append(c.hotLines, board.Hot{Hash: h.Hash, Count: h.Count, Key: h.Key})
+		c.hotLines = append(c.hotLines, l.hotLine(h))
 	}
 	c.room = c.hotKeys.Set(c.hotLines, c.room)
 }

@@ -104,7 +104,15 @@ func (l *Loop) refuse(in *inbound, status wire.Status, why Reason) verdict {
 }
 
 func (l *Loop) proven(in *inbound) bool {
-	return l.cookies.Valid(in.req.Cookie, in.rx.From.IP, in.rx.From.Port, l.nowNanos)
+	known := l.proofs.of(&in.rx.From)
+	if known.holds(&in.rx.From, in.req.Cookie, l.nowNanos) {
+		return true
+	}
+	if !l.cookies.Valid(in.req.Cookie, in.rx.From.IP, in.rx.From.Port, l.nowNanos) {
+		return false
+	}
+	*known = proof{from: in.rx.From, cookie: in.req.Cookie, untilNanos: l.nowNanos + proofNanos}
+	return true
 }
 
 // late says whether a datagram is not worth serving. When the shard is behind,
@@ -143,7 +151,7 @@ func (l *Loop) answerHello(in *inbound) {
 	l.counts.n[board.CountHellos]++
 	hello := wire.HelloReply{
 		Shards: uint16(l.cfg.Shards), BasePort: l.cfg.BasePort,
-		MaxValueBytes: uint32(l.cfg.MaxValueBytes), MaxPayloadBytes: uint32(l.maxPayload(in.rx.From)),
+		MaxValueBytes: uint32(l.cfg.MaxValueBytes), MaxPayloadBytes: uint32(l.maxPayload(&in.rx.From)),
 		NodeID: l.cfg.NodeID, BootID: l.cfg.BootID, NowNanos: uint64(l.nowNanos),
 	}
 	var value [wire.HelloReplyBytes]byte
@@ -154,7 +162,7 @@ func (l *Loop) answerHello(in *inbound) {
 	l.close()
 }
 
-func (l *Loop) maxPayload(to port.Addr) int {
+func (l *Loop) maxPayload(to *port.Addr) int {
 	if to.Is4() {
 		return l.caps.MaxPayload
 	}

@@ -113,7 +113,7 @@ func (l *Loop) handInFrom(q *board.Queue) (empty bool) {
 			continue
 		}
 		l.counts.n[board.CountHandedIn]++
-		l.batch[l.batchSize].rx = rx
+		l.rx[l.batchSize] = rx
 		l.batchSize++
 	}
 }

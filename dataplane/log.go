@@ -11,6 +11,8 @@ type Log struct {
 	queue   *board.Queue
 	records uint64
 	lost    uint64
+	hot     *hotKeys // hears of every change; nil = nobody does
+	grants  *grants  // hears of every write; nil = nobody does
 }
 
 // NewLog returns the log of a shard.
@@ -18,12 +20,19 @@ func NewLog(b *board.Board, shardNumber int) *Log { return &Log{queue: b.Log(sha
 
 var mutationOf = [...]board.MutationKind{
 	shard.RecordPut: board.MutationPut, shard.RecordDelete: board.MutationDelete, shard.RecordTouch: board.MutationTouch,
-	shard.RecordEvict: board.MutationEvict, shard.RecordExpire: board.MutationEvict, shard.RecordUse: board.MutationReference,
+	shard.RecordEvict: board.MutationEvict, shard.RecordExpire: board.MutationExpire,
 }
 
 // Append implements shard.Log. It never waits: what finds no room is counted as
 // lost on the queue, and the reader makes up for it by a scan.
 func (g *Log) Append(rec shard.LogRecord) {
+	if rec.Kind != shard.RecordUse {
+		g.hot.changed(rec.Hash)
+	}
+	switch rec.Kind {
+	case shard.RecordPut, shard.RecordDelete, shard.RecordTouch:
+		g.grants.wrote(rec.Hash)
+	}
 	if !g.queue.Followed() || int(rec.Kind) >= len(mutationOf) {
 		return
 	}

@@ -20,6 +20,7 @@ type ask struct {
 type pending struct {
 	in         *inbound
 	from, upto int
+	plain      bool // they want whole values and nothing else
 }
 
 // lookup gathers the GETs of the batch, looks them up together, and answers.
@@ -39,9 +40,33 @@ func (l *Loop) lookup() {
 	l.answerGets()
 }
 
-// gather puts a datagram's GETs on the list. One with anything else among its
-// operations is taken off again, and left to the write stage.
+// gather puts a datagram's GETs on the list. Most datagrams hold plain ones alone.
 func (l *Loop) gather(in *inbound) {
+	from, at, every := l.getCount, 0, wire.OpFlags(0)
+	for index := range in.req.OpCount {
+		key, flags, next := in.req.PlainGet(at)
+		if next == 0 {
+			l.getCount = from
+			l.gatherAny(in)
+			return
+		}
+		l.putPlain(l.getCount, &in.req, key, flags, index)
+		l.getCount++
+		at, every = next, every|flags
+	}
+	l.suspend(in, from, every&wire.OpNoValue == 0)
+}
+
+// suspend notes that a datagram waits for its GETs on the list.
+func (l *Loop) suspend(in *inbound, from int, plain bool) {
+	in.verdict = verdictDone
+	l.pending[l.pendings] = pending{in: in, from: from, upto: l.getCount, plain: plain}
+	l.pendings++
+}
+
+// gatherAny takes the slow way through the operations. A datagram with anything but
+// GETs among them is taken off the list again, and left to the write stage.
+func (l *Loop) gatherAny(in *inbound) {
 	from := l.getCount
 	ops := in.req.Ops()
 	var op wire.Op
@@ -54,28 +79,30 @@ func (l *Loop) gather(in *inbound) {
 		l.put(l.getCount, &in.req, &op)
 		l.getCount++
 	}
-	in.verdict = verdictDone
-	l.pending[l.pendings] = pending{in: in, from: from, upto: l.getCount}
-	l.pendings++
+	l.suspend(in, from, false)
 }
 
-// put fills a place of the list from an operation. The hash of the first key
-// stands in the header; a sender that lies there finds nothing.
+// put fills a place of the list from an operation.
 func (l *Loop) put(at int, req *wire.Request, op *wire.Op) {
+	l.putPlain(at, req, op.Key, op.Flags, op.Index)
+	a := &l.asks[at]
+	a.offsetBytes, a.wantBytes, a.version = op.OffsetBytes, op.TotalBytes, op.Transfer
+}
+
+// putPlain fills one with a GET of a whole value. The hash of the first key stands
+// in the header; a sender that lies there finds nothing.
+func (l *Loop) putPlain(at int, req *wire.Request, key []byte, flags wire.OpFlags, index int) {
 	hash := req.KeyHash
-	if op.Index != 0 {
-		hash = wire.KeyHash(op.Key)
+	if index != 0 {
+		hash = wire.KeyHash(key)
 	}
 	g := &l.gets[at]
-	g.Hash, g.Key = hash, op.Key
-	g.Client, g.Request = req.SessionID, requestOf(req, op.Index)
+	g.Hash, g.Key = hash, key
+	g.Client, g.Request = req.SessionID, requestOf(req, index)
 	g.MinVersion = uint64(req.MinVersion)
-	g.Lease = op.Flags&wire.OpLease != 0
+	g.Lease = flags&wire.OpLease != 0
 	g.NoTouch = false
-	l.asks[at] = ask{
-		flags: op.Flags, index: uint16(op.Index), offsetBytes: op.OffsetBytes, wantBytes: op.TotalBytes,
-		version: op.Transfer, refused: l.misplaced(hash),
-	}
+	l.asks[at] = ask{flags: flags, index: uint16(index), refused: l.misplacedRead(g, hash)}
 }
 
 // requestOf gives each operation of a datagram an identity of its own, for retries.
@@ -102,7 +129,12 @@ func (l *Loop) answerGets() {
 		return
 	}
 	l.store.GetBatch(l.gets[:l.getCount], l.nowNanos)
-	for _, p := range l.pending[:l.pendings] {
+	l.noteUses(l.gets[:l.getCount])
+	for i := range l.pending[:l.pendings] {
+		p := &l.pending[i]
+		if p.plain && (l.answerInPlace(p) || l.answerPlain(p)) {
+			continue
+		}
 		l.open(p.in, true)
 		for i := p.from; i < p.upto; i++ {
 			l.addGet(&l.gets[i], &l.asks[i])
@@ -124,6 +156,7 @@ func (l *Loop) addGet(g *shard.Get, a *ask) {
 	item := &g.Item
 	switch g.Outcome {
 	case shard.Hit:
+		l.grants.hint(&op, g.Hash)
 		l.addItem(&op, item, a)
 		return
 	case shard.Stale:

@@ -11,14 +11,17 @@ import (
 
 // Loop serves one shard. It belongs to one goroutine.
 type Loop struct {
-	cfg       Config
-	port      port.Port
-	caps      port.Caps
-	store     *shard.Shard
-	cookies   *security.Cookies
-	neighbor  neighbor
-	tailBytes int  // values at least that long leave as tails
-	sums      bool // the port wants the payload's sum
+	cfg        Config
+	port       port.Port
+	caps       port.Caps
+	anyPayload int // the longest reply to any peer: the lesser limit of caps
+	store      *shard.Shard
+	cookies    *security.Cookies
+	neighbor   neighbor
+	hot        hotKeys
+	grants     grants
+	tailBytes  int  // values at least that long leave as tails
+	sums       bool // the port wants the payload's sum
 
 	// The turn's own, in the order of the stages.
 	nowNanos   int64
@@ -26,13 +29,14 @@ type Loop struct {
 	ring       *ring.Ring // nil = this node owns every key
 	epoch      uint32
 	rx         [batchDatagrams]port.Rx
-	batch      [batchDatagrams]inbound
+	batch      [batchDatagrams]inbound // batch[i] came as rx[i]
 	batchSize  int
 	gets       [batchGets]shard.Get
 	asks       [batchGets]ask
 	getCount   int
 	pending    [batchDatagrams]pending // datagrams whose GETs stand in gets
 	pendings   int
+	proofs     proofs
 	reply      builder
 	write      shard.Write
 	upload     shard.Upload
@@ -50,6 +54,7 @@ type Loop struct {
 	idle          idle
 	leaveFrame    func(port.Tx) // bound once
 	started       chan struct{} // closed by Run
+	change        portChange
 
 	// What STATS reads of all shards.
 	counters []*board.Counters
@@ -58,7 +63,7 @@ type Loop struct {
 
 // inbound is a datagram on its way through the stages.
 type inbound struct {
-	rx      port.Rx
+	rx      *port.Rx // its place in Loop.rx, always the same
 	req     wire.Request
 	reason  wire.Reason
 	verdict verdict
@@ -84,6 +89,10 @@ func New(cfg Config) (*Loop, error) {
 		leaseQuota: max(1, frames/4),
 	}
 	l.leaveFrame = l.leave
+	l.initPortChange()
+	for i := range l.batch {
+		l.batch[i].rx = &l.rx[i]
+	}
 	for n := range cfg.Shards {
 		l.counters = append(l.counters, cfg.Board.Counters(n))
 		l.memories = append(l.memories, cfg.Board.ShardMemory(n))
@@ -91,9 +100,11 @@ func New(cfg Config) (*Loop, error) {
 	l.wheel.init(min(wheelFrames, frames/2))
 	l.neighbor.init(l)
 	l.counts.init(cfg.Board, cfg.Shard)
+	l.hot.init(&cfg, &l.counts)
+	l.grants.init(cfg.Log)
 	l.idle.init(cfg.SpinNanos)
 	if cfg.Exchange != nil {
-		cfg.Exchange.attach(cfg.Shard, cfg.Port.Wake)
+		cfg.Exchange.attach(cfg.Shard, l.Wake)
 	}
 	return l, nil
 }
@@ -125,12 +136,17 @@ func (l *Loop) Turn(nowNanos int64) (worked bool) {
 // begin looks once at what may change between turns.
 func (l *Loop) begin(nowNanos int64) {
 	l.nowNanos = nowNanos
+	l.changePort()
 	l.counts.n[board.CountTurns]++
 	l.writable = l.neighbor.fence.Allows(nowNanos)
 	l.lateQuota = lateRepliesTurn
+	l.anyPayload = min(l.caps.MaxPayload, l.caps.MaxPayload6) // a port may have changed
 	l.leaseQuota = max(1, cap(l.tx)/4)
 	l.adoptRing()
+	l.heed()
 	l.beat()
+	l.attendHot()
+	l.attendGrants()
 }
 
 // settle unpins values whose tails the port has sent.
@@ -138,7 +154,7 @@ func (l *Loop) settle() {
 	for {
 		n := l.port.Completed(l.tokens[:])
 		for _, token := range l.tokens[:n] {
-			l.store.Unpin(shard.Handle(token))
+			l.giveBack(token)
 		}
 		if n < len(l.tokens) {
 			return
@@ -148,5 +164,5 @@ func (l *Loop) settle() {
 
 // heldFrames counts the frames that stay with the loop between turns.
 func (l *Loop) heldFrames() int {
-	return len(l.tx) + l.wheel.size + l.continuations.size
+	return len(l.tx) + l.wheel.size + l.continuations.size + len(l.neighbor.waits.list)
 }

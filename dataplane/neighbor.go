@@ -24,13 +24,37 @@ type neighbor struct {
 	incoming   board.Mutation
 	mutation   shard.Mutation
 	outgoing   board.Mutation
+
+	tombs     int // next place of a scan's tombstones; negative: they are through
+	showTomb  func(hash, version uint64) bool
+	inScan    shard.HashSet
+	dropping  bool // a MutationDrop stands at the head of the apply queue
+	dropSpans []board.Span
+	dropped   shard.Cursor
+	inDrop    shard.HashSet
+
+	uses        []byte // of a MutationReference being gathered
+	usesNanos   int64
+	replication *board.Replication
+	replicated  *board.Replicated
+	spansSeen   uint64 // generation of lists
+	lists       board.SpanLists
+	syncNanos   int64
+	waits       waits
+	collecting  bool // answers to writes go into collected
+	collected   waiting
 }
 
 func (n *neighbor) init(l *Loop) {
 	b, number := l.cfg.Board, l.cfg.Shard
 	n.fence, n.pacing, n.node = b.Fence(), b.Pacing(), b.Node()
 	n.heartbeat, n.apply, n.scan = b.Heartbeat(number), b.Apply(number), b.Scan(number)
-	n.visit = l.showItem
+	n.visit, n.showTomb = l.showItem, l.showTombstone
+	n.inScan = func(hash uint64) bool { return board.InSpans(n.scanWanted.Spans, hash) }
+	n.inDrop = func(hash uint64) bool { return board.InSpans(n.dropSpans, hash) }
+	n.replication, n.replicated = b.Replication(), b.Replicated(number)
+	n.uses = make([]byte, 0, usesBytes)
+	n.waits.list = make([]waiting, 0, maxWaits)
 }
 
 // rate returns the pacing rate of a request's reply: what the client grants, and
@@ -50,6 +74,8 @@ func (l *Loop) beat() {
 		return
 	}
 	n.beatNanos = l.nowNanos
+	n.heartbeat.SetVersion(l.store.Version())
+	n.heartbeat.SetTombstones(l.store.TombstonesSinceNanos())
 	n.heartbeat.Beat(l.nowNanos, l.counts.n[board.CountTurns])
 	if l.cfg.Stamp != nil {
 		l.cfg.Stamp(l.nowNanos)
@@ -60,18 +86,24 @@ func (l *Loop) beat() {
 func (l *Loop) attend() (worked bool) {
 	applied := l.applyMutations()
 	scanned := l.scanSlice()
+	l.tellUses()
 	upkeep := l.store.Advance(l.nowNanos, advanceBudget)
 	return applied || scanned || upkeep > 0
 }
 
 var recordOf = [...]shard.RecordKind{
 	board.MutationPut: shard.RecordPut, board.MutationDelete: shard.RecordDelete, board.MutationTouch: shard.RecordTouch,
-	board.MutationScanEnd: 0,
+	board.MutationEvict: shard.RecordEvict, board.MutationExpire: shard.RecordExpire,
+	board.MutationReference: shard.RecordUse,
 }
 
 // applyMutations does what the control process received for this shard.
 func (l *Loop) applyMutations() (worked bool) {
 	n := &l.neighbor
+	if n.dropping {
+		l.dropSlice()
+		return true
+	}
 	for range applyPerTurn {
 		ok, err := n.apply.PeekMutation(&n.incoming)
 		if err != nil {
@@ -81,11 +113,37 @@ func (l *Loop) applyMutations() (worked bool) {
 		if !ok {
 			return worked
 		}
-		l.applyOne(&n.incoming)
-		n.apply.Pop()
 		worked = true
+		switch n.incoming.Kind {
+		case board.MutationDrop:
+			n.dropping, n.dropped = true, shard.Cursor{}
+			n.dropSpans = n.incoming.AppendSpans(n.dropSpans[:0])
+			return true // it stays at the head until it is done
+		case board.MutationReference:
+			l.applyUses(&n.incoming)
+		default:
+			l.applyOne(&n.incoming)
+		}
+		n.apply.Pop()
 	}
 	return worked
+}
+
+// dropSlice forgets some items of a MutationDrop. What follows it in the queue waits.
+func (l *Loop) dropSlice() {
+	n := &l.neighbor
+	l.hot.changedIn(n.inDrop)
+	if l.store.Forget(&n.dropped, n.inDrop, dropItemsTurn, l.nowNanos) {
+		n.dropping = false
+		n.apply.Pop()
+	}
+}
+
+func (l *Loop) applyUses(m *board.Mutation) {
+	for i := range m.References() {
+		l.neighbor.mutation = shard.Mutation{Kind: shard.RecordUse, Hash: m.ReferenceHash(i)}
+		l.store.Apply(&l.neighbor.mutation, l.nowNanos)
+	}
 }
 
 func (l *Loop) applyOne(m *board.Mutation) {
@@ -97,18 +155,19 @@ func (l *Loop) applyOne(m *board.Mutation) {
 		Kind: recordOf[m.Kind], Hash: m.Hash, Version: m.Version, Key: m.Key, Value: m.Value,
 		TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds,
 	}
+	l.hot.changed(m.Hash)
 	l.store.Apply(&l.neighbor.mutation, l.nowNanos)
 	l.counts.n[board.CountApplied]++
 }
 
-// scanSlice shows the control process some of the items it asked for. It waits
-// while the results have no room for the longest item.
+// scanSlice shows the control process some of the deletes and items it asked for. It
+// waits while the results have no room for the longest item.
 func (l *Loop) scanSlice() (worked bool) {
 	n := &l.neighbor
 	if generation := n.scan.Generation(); generation != n.scanSeen {
-		if want, ok := n.scan.Request(); ok {
-			n.scanSeen, n.scanWanted = generation, want
-			n.scanning, n.cursor = want.ID != 0, shard.Cursor{}
+		if n.scan.Request(&n.scanWanted) {
+			n.scanSeen = generation
+			n.scanning, n.cursor, n.tombs = n.scanWanted.ID != 0, shard.Cursor{}, 0
 		}
 	}
 	if !n.scanning {
@@ -119,16 +178,36 @@ func (l *Loop) scanSlice() (worked bool) {
 	if items < 1 {
 		return false
 	}
-	if l.store.Scan(&n.cursor, n.scanWanted.From, n.scanWanted.To, items, l.nowNanos, n.visit) {
+	if n.tombs >= 0 {
+		if n.tombs = l.store.Tombstones(n.tombs, n.inScan, items, l.nowNanos, n.showTomb); n.tombs == 0 {
+			n.tombs = -1
+		}
+		return true
+	}
+	if l.store.Scan(&n.cursor, n.inScan, items, l.nowNanos, n.visit) {
 		end := board.Mutation{Kind: board.MutationScanEnd, Version: n.scanWanted.ID}
 		n.scanning = !n.scan.Results.PushMutation(&end)
 	}
 	return true
 }
 
+// showTombstone puts a remembered delete of a scan on the board.
+func (l *Loop) showTombstone(hash, version uint64) bool {
+	n := &l.neighbor
+	if version <= n.scanWanted.Above {
+		return true
+	}
+	n.outgoing = board.Mutation{Kind: board.MutationDelete, Version: version, Hash: hash}
+	l.counts.n[board.CountScanned]++
+	return n.scan.Results.PushMutation(&n.outgoing)
+}
+
 // showItem puts one item of a scan on the board.
 func (l *Loop) showItem(v shard.View) bool {
 	n := &l.neighbor
+	if v.Version <= n.scanWanted.Above {
+		return true
+	}
 	n.outgoing = board.Mutation{
 		Kind: board.MutationPut, Version: v.Version, Hash: v.Hash, Key: v.Key, Value: v.Value,
 		TTLSeconds: relativeTTL(v.TTLSeconds), SoftSeconds: relativeTTL(v.SoftSeconds),

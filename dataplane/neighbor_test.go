@@ -244,7 +244,7 @@ func TestMutationsOfTheControlProcessAreApplied(t *testing.T) {
 			Kind: board.MutationPut, Version: uint64(i + 1), Hash: wire.KeyHash(key), Key: key, Value: []byte("applied"),
 		})
 	}
-	q.PushMutation(&board.Mutation{Kind: board.MutationEvict, Key: []byte("x")})
+	q.PushMutation(&board.Mutation{Kind: board.MutationScanEnd, Key: []byte("x")})
 	r.turns()
 	got := r.mustStatus(wire.StatusOK, get("key-99"))
 	if string(got.Value) != "applied" || got.Version != 100 {
@@ -262,7 +262,7 @@ func TestAScanShowsEveryItemOnce(t *testing.T) {
 		r.mustStatus(wire.StatusOK, put(fmt.Sprint("key-", i), strings.Repeat("v", i)))
 	}
 	scan := r.board.Scan(0)
-	scan.Ask(board.ScanRequest{ID: 9, From: 0, To: ^uint64(0)})
+	scan.Ask(board.ScanRequest{ID: 9, Spans: []board.Span{{From: 0, To: ^uint64(0)}}})
 	seen := map[string]int{}
 	var m board.Mutation
 	for range 1000 {

@@ -5,14 +5,16 @@ import (
 	"gannet/dataplane/port"
 )
 
-// wheel keeps replies until their departure time: slots of 16 µs, a turn of 64 ms.
-// What departs later goes round again.
+// wheel keeps replies until their departure time: slots of 4 µs, a turn of 67 ms.
+// What departs later goes round again. The slot that the present lies in is looked
+// through at every turn of the loop, so that nothing leaves before its time, and
+// what leaves late is late by a turn of the loop, not by a slot.
 type wheel struct {
 	slots   [wheelSlots]int32 // first entry of a slot + 1; 0 = empty
 	entries []held
 	free    int32 // first free entry + 1
 	size    int
-	reached int64 // tick up to which everything has departed
+	reached int64 // tick before which everything has departed
 }
 
 type held struct {
@@ -21,10 +23,13 @@ type held struct {
 }
 
 const (
-	wheelSlots     = 4096
-	wheelTickNanos = 1 << 14
+	wheelSlots     = 1 << 14
+	wheelTickNanos = 1 << 12
 	maxGrantNanos  = int64(1e9)   // a grant further ahead is cut
 	maxGapNanos    = int64(100e6) // and so is a slower one: a reply must not hold its item for minutes
+
+	catchUpBytes    = 16 << 10
+	maxCatchUpNanos = int64(500e3)
 )
 
 func (w *wheel) init(frames int) {
@@ -45,7 +50,7 @@ func (w *wheel) hold(tx port.Tx, nowNanos int64) bool {
 	}
 	at := w.free - 1
 	w.free = w.entries[at].next
-	tick := max((tx.DepartureNanos+wheelTickNanos-1)/wheelTickNanos, w.reached+1)
+	tick := max(tx.DepartureNanos/wheelTickNanos, w.reached)
 	slot := &w.slots[tick%wheelSlots]
 	w.entries[at] = held{tx: tx, next: *slot}
 	*slot = at + 1
@@ -57,7 +62,7 @@ func (w *wheel) hold(tx port.Tx, nowNanos int64) bool {
 // returns how many there were.
 func (w *wheel) due(nowNanos int64, leave func(port.Tx)) (left int) {
 	now := nowNanos / wheelTickNanos
-	from := max(w.reached+1, now-wheelSlots+1)
+	from := max(w.reached, now-wheelSlots+1)
 	for tick := from; tick <= now && w.size > 0; tick++ {
 		left += w.empty(&w.slots[tick%wheelSlots], nowNanos, leave)
 	}
@@ -92,12 +97,23 @@ func (w *wheel) waitNanos(nowNanos, longest int64) int64 {
 	if w.size == 0 {
 		return longest
 	}
-	for tick := w.reached + 1; ; tick++ {
-		wait := tick*wheelTickNanos - nowNanos
-		if wait >= longest || w.slots[tick%wheelSlots] != 0 {
-			return max(0, min(wait, longest))
+	for tick := w.reached; tick*wheelTickNanos-nowNanos < longest && tick < w.reached+wheelSlots; tick++ {
+		if at, ok := w.earliest(tick); ok {
+			return max(0, min(at-nowNanos, longest))
 		}
 	}
+	return longest
+}
+
+// earliest is the first departure in a slot, of those that do not go round again.
+func (w *wheel) earliest(tick int64) (atNanos int64, ok bool) {
+	atNanos = (tick + 1) * wheelTickNanos
+	for at := w.slots[tick%wheelSlots]; at != 0; at = w.entries[at-1].next {
+		if e := &w.entries[at-1]; e.tx.DepartureNanos < atNanos {
+			atNanos, ok = e.tx.DepartureNanos, true
+		}
+	}
+	return atNanos, ok
 }
 
 // depart sends a datagram at its time, and moves the time on by what it takes at
@@ -107,8 +123,8 @@ func (l *Loop) depart(tx port.Tx, departNanos *int64, kbit uint32) {
 		l.tx = append(l.tx, tx)
 		return
 	}
-	at := min(max(*departNanos, l.nowNanos), l.nowNanos+maxGrantNanos)
-	*departNanos = at + min(int64(tx.Bytes+len(tx.Tail))*8_000_000/int64(kbit), maxGapNanos)
+	at := min(*departNanos, l.nowNanos+maxGrantNanos)
+	*departNanos = max(at, l.nowNanos-catchUpNanos(kbit)) + gapNanos(tx.Bytes+len(tx.Tail), kbit)
 	if at <= l.nowNanos {
 		l.tx = append(l.tx, tx)
 		return
@@ -125,6 +141,16 @@ func (l *Loop) depart(tx port.Tx, departNanos *int64, kbit uint32) {
 		l.tx = append(l.tx, tx)
 	}
 }
+
+// gapNanos is what a datagram takes at a rate.
+func gapNanos(bytes int, kbit uint32) int64 {
+	return min(int64(bytes)*8_000_000/int64(kbit), maxGapNanos)
+}
+
+// catchUpNanos is how far behind its grant a reply may be and still make up for it,
+// by datagrams that follow each other at once: a thread that wakes late must not slow
+// the reply down, and one that was away for long must not burst.
+func catchUpNanos(kbit uint32) int64 { return min(gapNanos(catchUpBytes, kbit), maxCatchUpNanos) }
 
 // departDue puts the replies whose time has come on the list.
 func (l *Loop) departDue() int {

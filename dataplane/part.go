@@ -16,30 +16,28 @@ func (l *Loop) addPart(op *wire.ReplyOp, item *shard.Item, from, upto int) {
 		return
 	}
 	l.counts.status[op.Status]++
-	if tail, token, ok := appendPart(l, &l.reply.w, op, item, from, upto); ok {
-		l.closeWith(tail, token)
+	if v := l.appendPart(&l.reply.w, op, item, from, upto); v.tail != nil {
+		l.closeWith(v)
 	}
 }
 
-// appendPart writes a part into a datagram with room for it: by copy, or, long
-// enough, as a tail that is pinned until the port returns its token.
-func appendPart(l *Loop, w *wire.ReplyWriter, op *wire.ReplyOp, item *shard.Item, from, upto int) (tail []byte, token uint64, isTail bool) {
+// appendPart writes a part into a datagram with room for it, by the cheapest way
+// that is open to it: in place, as a tail, or by copy. In the first two cases the
+// item is pinned until the port returns the token.
+func (l *Loop) appendPart(w *wire.ReplyWriter, op *wire.ReplyOp, item *shard.Item, from, upto int) outside {
 	op.Value = item.Value[from:upto]
 	op.OffsetBytes = uint32(from)
 	crc, sum := partSums(&item.Units, from, upto)
 	op.CRC = crc
-	if len(op.Value) >= l.tailBytes && l.store.Pin(item.Handle) {
-		w.AppendExternal(op, len(op.Value), sum)
-		l.counts.n[board.CountTailsSent]++
-		l.counts.n[board.CountBytesOut] += uint64(len(op.Value))
-		return op.Value, tokenOf(item.Handle), true // the slot is the port's to read now
+	v := l.sendOutside(w, item, from, upto)
+	if v.tail == nil {
+		w.AppendSummed(op, sum)
+		return v
 	}
-	w.AppendSummed(op, sum)
-	return nil, 0, false
+	w.AppendExternal(op, len(op.Value), sum)
+	l.counts.n[board.CountBytesOut] += uint64(len(op.Value))
+	return v // the slot is the port's to read now
 }
-
-// tokenOf makes a token that is never zero; settle takes the handle out again.
-func tokenOf(h shard.Handle) uint64 { return 1<<32 | uint64(h) }
 
 // partSums combines the stored checksums of the units from up to upto.
 func partSums(units *shard.Units, from, upto int) (crc uint32, sum uint16) {

@@ -22,13 +22,15 @@ const (
 	ReasonTooLongForFrame                 // a request of several frames
 	ReasonDrained                         // still unsent when the loop had to end
 	ReasonBadApply                        // a record of the control process made no sense
+	ReasonHeld                            // write to a range that this node leads and may not write yet: answered FENCED
+	ReasonWaitsFull                       // too many acknowledgements wait for followers: marked degraded
 	NumReasons
 )
 
 var reasonNames = [NumReasons]string{
 	"malformed_unproven", "malformed_answered", "no_cookie", "late_answered", "late_dropped", "wrong_shard", "not_owned",
 	"fenced", "hand_over_full", "hand_in_no_frame", "no_reply_frame", "continuations_full", "wheel_full",
-	"too_long_for_frame", "drained", "bad_apply",
+	"too_long_for_frame", "drained", "bad_apply", "held", "waits_full",
 }
 
 // String returns the reason as a metric label.

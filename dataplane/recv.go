@@ -11,13 +11,14 @@ func (l *Loop) recv() {
 		return
 	}
 	l.handIn()
-	room := l.rx[:batchDatagrams-l.batchSize]
+	room := l.rx[l.batchSize:]
 	n := l.port.Recv(room)
+	bytes := 0
 	for i := range room[:n] {
-		l.batch[l.batchSize].rx = room[i]
-		l.batchSize++
-		l.counts.n[board.CountBytesIn] += uint64(len(room[i].Payload))
+		bytes += len(room[i].Payload)
 	}
+	l.batchSize += n
+	l.counts.n[board.CountBytesIn] += uint64(bytes)
 	l.load.received(n, len(room))
 	l.counts.n[board.CountDatagramsIn] += uint64(n)
 }

@@ -25,9 +25,9 @@ type builder struct {
 // more bytes than it brought.
 func (l *Loop) open(in *inbound, proven bool) {
 	b := &l.reply
-	b.rx, b.like, b.isOpen = in.rx, in.rx.Frame, true
+	b.rx, b.like, b.isOpen = *in.rx, in.rx.Frame, true
 	b.arrived = in.rx.ArrivedNanos
-	b.limit = min(in.req.ReplyRoomBytes(), l.maxPayload(in.rx.From), cap(in.rx.Payload))
+	b.limit = min(in.req.ReplyRoomBytes(), l.maxPayload(&in.rx.From), cap(in.rx.Payload))
 	b.header = in.req.ReplyHeader()
 	b.header.Flags &^= wire.FlagStages
 	b.header.Epoch = l.epoch
@@ -132,10 +132,10 @@ func (l *Loop) makeRoom(valueBytes int) bool {
 }
 
 // close hands the datagram being filled on. One that holds nothing is released.
-func (l *Loop) close() { l.closeWith(nil, 0) }
+func (l *Loop) close() { l.closeWith(outside{}) }
 
 // closeWith does so with a tail, whose token the port gives back.
-func (l *Loop) closeWith(tail []byte, token uint64) {
+func (l *Loop) closeWith(v outside) {
 	b := &l.reply
 	if !b.isOpen {
 		return
@@ -146,7 +146,7 @@ func (l *Loop) closeWith(tail []byte, token uint64) {
 		return
 	}
 	tx := l.finishWriter(&b.w, b.rx.Frame)
-	tx.Tail, tx.Token = tail, token
+	v.put(&tx)
 	l.depart(tx, &b.departNanos, b.kbit)
 }
 

@@ -237,13 +237,17 @@ func (f *failer) Cleanup(do func())            { f.undo = append(f.undo, do) }
 func (f *failer) TempDir() string              { return f.dir }
 
 func newRapidRig(t *rapid.T, opt porttest.Options) *rapidRig {
+	return newRapidRigWith(t, opt, shard.Config{MemoryBytes: 8 << 20})
+}
+
+func newRapidRigWith(t *rapid.T, opt porttest.Options, store shard.Config) *rapidRig {
 	dir, err := os.MkdirTemp("", "gannet-loop-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &failer{rt: t, dir: dir}
 	f.undo = append(f.undo, func() { _ = os.RemoveAll(dir) })
-	return &rapidRig{rig: newRig(f, rigOptions{port: opt, store: shard.Config{MemoryBytes: 8 << 20}}), rt: t, outer: f}
+	return &rapidRig{rig: newRig(f, rigOptions{port: opt, store: store}), rt: t, outer: f}
 }
 
 func (r *rapidRig) end() {

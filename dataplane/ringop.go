@@ -1,6 +1,9 @@
 package dataplane
 
-import "gannet/wire"
+import (
+	"gannet/shard"
+	"gannet/wire"
+)
 
 // addRing answers RING with as much of the encoded ring, from the offset on, as a
 // datagram holds: a client learns of a new epoch from any reply, and gets the ring
@@ -8,7 +11,7 @@ import "gannet/wire"
 func (l *Loop) addRing(op *wire.Op) {
 	answer := wire.ReplyOp{Code: wire.Ring, Index: uint16(op.Index)}
 	if l.cfg.Rings == nil || l.cfg.Rings.current.Load() == nil {
-		answer.Status = wire.StatusUnavailable
+		answer.Status = wire.StatusMiss
 		l.add(&answer)
 		return
 	}
@@ -30,4 +33,21 @@ func (l *Loop) addRing(op *wire.Op) {
 		answer.OffsetBytes = uint32(op.Arg)
 	}
 	l.addValue(&answer, part)
+}
+
+// misplacedRead is misplaced for a GET: followers answer it, too, as far as their
+// copy goes. The right to fill a key is the leader's to give.
+func (l *Loop) misplacedRead(g *shard.Get, hash uint64) wire.Status {
+	switch {
+	case wire.ShardOf(hash, l.cfg.Shards) != l.cfg.Shard:
+		l.counts.reason[ReasonWrongShard]++
+		return wire.StatusMoved
+	case l.ring == nil || l.ring.Owns(l.cfg.NodeID, hash): // asked once: it is a search
+	case l.ring.Holds(l.cfg.NodeID, hash):
+		g.Lease = false
+	default:
+		l.counts.reason[ReasonNotOwned]++
+		return wire.StatusMoved
+	}
+	return wire.StatusOK
 }

@@ -2,9 +2,11 @@ package dataplane
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"testing"
 
+	"gannet/board"
 	"gannet/ring"
 	"gannet/wire"
 )
@@ -64,7 +66,7 @@ func TestRingOfAFewMembersIsWhole(t *testing.T) {
 
 func TestRingRefusesWhatItCannotGive(t *testing.T) {
 	none := newRig(t, rigOptions{})
-	if got := none.do(wire.Op{Code: wire.Ring}).Status; got != wire.StatusUnavailable {
+	if got := none.do(wire.Op{Code: wire.Ring}).Status; got != wire.StatusMiss {
 		t.Errorf("without a ring: %v", got)
 	}
 	b := newBoard(t, 1)
@@ -76,5 +78,48 @@ func TestRingRefusesWhatItCannotGive(t *testing.T) {
 		if got := r.do(wire.Op{Code: wire.Ring, Arg: offset}).Status; got != wire.StatusBadRequest {
 			t.Errorf("offset %d: %v", offset, got)
 		}
+	}
+}
+
+// TestFollowerAnswersReadsOnly: a node that follows a key answers its GETs, gives no
+// lease, and sends writers on.
+func TestFollowerAnswersReadsOnly(t *testing.T) {
+	b := newBoard(t, 1)
+	members := []ring.Member{
+		{ID: 7, Name: "self", Weight: 1, Shards: 1, Addr: netip.MustParseAddrPort("10.0.0.7:9800")},
+		{ID: 9, Name: "other", Weight: 1, Shards: 1, Addr: netip.MustParseAddrPort("10.0.0.9:9800")},
+	}
+	both, err := ring.New(4, members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ring().Publish(4, both.AppendEncode(nil)); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, rigOptions{config: Config{Board: b, Rings: NewRings(b, func(err error) { t.Error(err) })}})
+	led, followed := "", ""
+	for i := 0; led == "" || followed == ""; i++ {
+		key := fmt.Sprintf("key-%d", i)
+		if both.Owns(7, wire.KeyHash([]byte(key))) {
+			led = key
+		} else {
+			followed = key
+		}
+	}
+	ask := func(key string) wire.Op {
+		return wire.Op{Code: wire.Get, Key: []byte(key), Flags: wire.OpLease}
+	}
+	r.mustStatus(wire.StatusLeaseGranted, ask(led))
+	r.mustStatus(wire.StatusMiss, ask(followed))
+	r.mustStatus(wire.StatusMoved, put(followed, "v"))
+	apply := board.Mutation{
+		Kind: board.MutationPut, Version: 4<<40 | 1, Hash: wire.KeyHash([]byte(followed)), Key: []byte(followed), Value: []byte("v"),
+	}
+	if !b.Apply(0).PushMutation(&apply) {
+		t.Fatal("the apply queue is full")
+	}
+	r.loop.Turn(r.now)
+	if got := r.mustStatus(wire.StatusOK, ask(followed)); string(got.Value) != "v" {
+		t.Fatalf("the follower's copy: %q", got.Value)
 	}
 }

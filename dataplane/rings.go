@@ -101,4 +101,5 @@ func (l *Loop) adoptRing() {
 	l.epoch = next.Epoch()
 	l.store.SetEpoch(l.epoch)
 	l.neighbor.node.SetEpoch(l.epoch)
+	l.neighbor.heartbeat.SetEpoch(l.epoch) // what comes from here on has it
 }

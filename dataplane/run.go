@@ -27,6 +27,7 @@ const drainNanos = int64(500e6)
 func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer close(l.change.ended)
 	if err := pin(cpu); err != nil {
 		return err
 	}
@@ -68,6 +69,7 @@ func pin(cpu int) error {
 // drain answers what is queued, lets long replies end and tails come back, for a
 // bounded time.
 func (l *Loop) drain(clock func() int64) error {
+	l.hot.end()
 	end := clock() + drainNanos
 	for now := clock(); now < end; now = clock() {
 		worked := l.Turn(now)
@@ -88,10 +90,14 @@ func (l *Loop) giveUp() {
 		l.port.Release(l.continuations.list[0].rx.Frame)
 		l.endContinuation(0)
 	}
+	for i := range l.neighbor.waits.list {
+		l.port.Release(l.neighbor.waits.list[i].rx.Frame)
+	}
+	l.neighbor.waits.list = l.neighbor.waits.list[:0]
 	for _, tx := range l.tx {
 		l.port.Release(tx.Frame)
 		if tx.Token != 0 {
-			l.store.Unpin(uint32(tx.Token))
+			l.giveBack(tx.Token)
 		}
 	}
 	l.tx = l.tx[:0]
@@ -111,11 +117,12 @@ func (l *Loop) Close() error {
 	return nil
 }
 
-// checkCensus compares the loop's account of frames with the port's.
+// checkCensus compares the loop's account of frames with the port's, and the shard's
+// of header rooms with the port's of slots in flight.
 func (l *Loop) checkCensus() {
 	census := l.port.Census()
-	if !census.Balanced() || census.Held != l.heldFrames() {
+	if !census.Balanced() || census.Held != l.heldFrames() || census.Slots > l.store.RoomsTaken() {
 		l.counts.n[board.CountFrameCensusBad]++
-		panic(fmt.Sprintf("dataplane: frame census %+v, of which the loop holds %d", census, l.heldFrames()))
+		panic(fmt.Sprintf("dataplane: frame census %+v, of which the loop holds %d; the shard has %d rooms taken", census, l.heldFrames(), l.store.RoomsTaken()))
 	}
 }

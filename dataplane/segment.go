@@ -104,9 +104,9 @@ func (l *Loop) sendPart(c *continuation) bool {
 	if upto < c.upto {
 		op.Flags |= wire.ReplyMore
 	}
-	tail, token, _ := appendPart(l, w, &op, &c.item, c.next, upto)
+	v := l.appendPart(w, &op, &c.item, c.next, upto)
 	tx := l.finishWriter(w, rx.Frame)
-	tx.Tail, tx.Token = tail, token
+	v.put(&tx)
 	c.next = upto
 	l.depart(tx, &c.departNanos, c.kbit)
 	return true

@@ -33,12 +33,18 @@ func (l *Loop) finish() {
 		return
 	}
 	now := l.clock()
+	var run latencyRun
 	for i := range l.batch[:l.batchSize] {
 		in := &l.batch[i]
-		if in.verdict == verdictDone || in.verdict == verdictOps {
-			l.counts.latency(in, now)
+		if in.verdict != verdictDone && in.verdict != verdictOps {
+			continue
 		}
-		in.rx.Payload = nil
+		if nanos := now - in.rx.ArrivedNanos; nanos != run.nanos || in.code != run.code {
+			l.counts.latency(&run)
+			run = latencyRun{nanos: nanos, code: in.code}
+		}
+		run.count += uint64(in.req.OpCount)
 	}
+	l.counts.latency(&run)
 	l.counts.n[board.CountBusyNanos] += uint64(max(0, now-l.nowNanos))
 }

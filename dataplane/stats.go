@@ -19,6 +19,7 @@ var nodeCounters = [...]struct {
 	{"gets", []board.Counter{board.CountGets}},
 	{"hits", []board.Counter{board.CountHits, board.CountStaleHits}},
 	{"misses", []board.Counter{board.CountMisses}},
+	{"kernel_hits", []board.Counter{board.CountKernelHits}},
 	{"puts", []board.Counter{board.CountPuts}},
 	{"deletes", []board.Counter{board.CountDeletes}},
 	{"evictions", []board.Counter{board.CountEvictionsMemory, board.CountEvictionsCapacity, board.CountEvictionsSlabMove}},

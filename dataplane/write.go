@@ -34,6 +34,7 @@ func (l *Loop) setAside(in *inbound) *wire.Request {
 
 func (l *Loop) serveDatagram(in *inbound, req *wire.Request) {
 	l.open(in, true)
+	l.neighbor.begin(l.asksReplica(req))
 	ops := req.Ops()
 	var op wire.Op
 	for ops.Next(&op) {
@@ -50,7 +51,9 @@ func (l *Loop) serveDatagram(in *inbound, req *wire.Request) {
 			l.serveWrite(req, &op)
 		}
 	}
-	l.close()
+	if !l.neighbor.collecting || !l.keepBack(in) {
+		l.close()
+	}
 }
 
 // opOf maps the opcodes of writes; 0 = none.
@@ -80,13 +83,19 @@ func (l *Loop) serveWrite(req *wire.Request, op *wire.Op) {
 	hash := wire.KeyHash(op.Key)
 	if refused := l.misplaced(hash); refused != wire.StatusOK {
 		answer.Status, answer.Token = refused, uint64(l.epoch)
-		l.add(&answer)
+		l.acknowledge(&answer)
+		return
+	}
+	if l.neighbor.held(hash) {
+		l.counts.reason[ReasonHeld]++
+		answer.Status = wire.StatusFenced
+		l.acknowledge(&answer)
 		return
 	}
 	if !l.writable {
 		l.counts.reason[ReasonFenced]++
 		answer.Status = wire.StatusFenced
-		l.add(&answer)
+		l.acknowledge(&answer)
 		return
 	}
 	l.fillWrite(req, op, hash)
@@ -101,7 +110,7 @@ func (l *Loop) serveWrite(req *wire.Request, op *wire.Op) {
 		// hear from this node that it does.
 		l.counts.reason[ReasonFenced]++
 		answer.Status = wire.StatusOutcomeUnknown
-		l.add(&answer)
+		l.acknowledge(&answer)
 		return
 	}
 	l.answerWrite(&answer, op)
@@ -139,9 +148,9 @@ func (l *Loop) answerWrite(answer *wire.ReplyOp, op *wire.Op) {
 	if op.Code == wire.Incr {
 		answer.Token = uint64(l.write.Number)
 	}
-	if op.Flags&wire.OpAckReplica != 0 && answer.Status == wire.StatusOK {
-		answer.Flags |= wire.ReplyDegraded // no follower holds it
+	if answer.Status == wire.StatusOK {
+		l.mark(answer, op.Flags&wire.OpAckReplica != 0)
 	}
 	l.write.Key, l.write.Value = nil, nil
-	l.add(answer)
+	l.acknowledge(answer)
 }

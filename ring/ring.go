@@ -42,7 +42,8 @@ type Member struct {
 	Gossip  netip.AddrPort
 	Shards  uint16
 	Weight  uint8 // share of the ring relative to others, 1 or more
-	// Points is the number of points after Correct; 0 before: 256 times the weight.
+	// Points is the number of points after Correct; 0 before: 256 times the weight. Who
+	// changes a weight sets it to 0 again.
 	Points uint16
 }
 

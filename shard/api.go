@@ -17,6 +17,7 @@ const (
 	MaxTTLSeconds        = 31_104_000 // 30 days × 12
 	NoTTL                = ^uint32(0) // Item.TTLSeconds of an item without TTL
 	DefaultGrowth        = 1.12
+	DefaultRoomFromBytes = 1024 // docs/memory.md has the curve
 	DefaultLeaseNanos    = int64(2e9)
 	MaxBatch             = 256
 )
@@ -29,19 +30,23 @@ type Config struct {
 	Policy      string
 	// CapacityItems evicts by count instead of by memory, through one policy for
 	// all classes: miss ratios then compare with published ones.
-	CapacityItems   int
-	MaxValueBytes   int
-	Growth          float64 // between neighbouring classes of large slots
-	LeaseNanos      int64
-	TombstoneNanos  int64  // how long a DELETE is remembered for replication
-	UploadNanos     int64  // how long an upload may stand still
-	MaxUploads      int    // at once
-	Dir             string // of the mapped files; "" = anonymous, nothing survives
-	Huge            alloc.Huge
-	NUMANode        int // alloc.NoNUMA = anywhere
-	HeaderRoomBytes int // kept free in front of large values
-	Prefault        bool
-	Log             Log // may be nil
+	CapacityItems  int
+	MaxValueBytes  int
+	Growth         float64 // between neighbouring classes of large slots
+	LeaseNanos     int64
+	TombstoneNanos int64  // how long a DELETE is remembered for replication
+	UploadNanos    int64  // how long an upload may stand still
+	MaxUploads     int    // at once
+	Dir            string // of the mapped files; "" = anonymous, nothing survives
+	Huge           alloc.Huge
+	NUMANode       int // alloc.NoNUMA = anywhere
+	// HeaderRoomBytes are kept free in front of each value of HeaderRoomFromBytes or
+	// more (0 = DefaultRoomFromBytes), for the headers of replies that leave straight
+	// out of the slot. Memory that is attached to keeps the room it was made with.
+	HeaderRoomBytes     int
+	HeaderRoomFromBytes int
+	Prefault            bool
+	Log                 Log // may be nil
 }
 
 // Outcome is what a GET met.
@@ -163,7 +168,7 @@ type Log interface{ Append(rec LogRecord) }
 
 // Mutation is a change decided elsewhere, with its version.
 type Mutation struct {
-	Kind        RecordKind // RecordPut, RecordDelete or RecordTouch
+	Kind        RecordKind
 	Hash        uint64
 	Version     uint64
 	Key         []byte
@@ -181,12 +186,6 @@ type Upload struct {
 	Data        []byte
 }
 
-// Cursor is the place of a scan. The zero value starts one.
-type Cursor struct {
-	at   uint64 // position in the mixed hash: survives growth of the index
-	Done bool
-}
-
 // View is an item as a scan shows it; slices are borrowed during visit.
 type View struct {
 	Hash        uint64
@@ -195,6 +194,8 @@ type View struct {
 	Value       []byte
 	TTLSeconds  uint32 // remaining; NoTTL = none
 	SoftSeconds uint32 // remaining; NoTTL = none
+
+	handle Handle
 }
 
 // Hot is a heavy hitter.

@@ -3,8 +3,17 @@ package shard
 // Apply does a mutation that was decided elsewhere, if its version is greater
 // than that of the item here and of any remembered delete. It needs no lease
 // and no condition: the leader has checked them.
+//
+// Of a use and of a remembered delete only the hash is known. An eviction counts if
+// the item here is not newer.
 func (s *Shard) Apply(m *Mutation, nowNanos int64) Status {
 	s.begin(nowNanos)
+	switch {
+	case m.Kind == RecordUse:
+		return s.applyUse(m.Hash)
+	case m.Kind == RecordDelete && len(m.Key) == 0:
+		return s.applyTomb(m)
+	}
 	w := Write{Op: Put, Hash: m.Hash, Key: m.Key, Value: m.Value, TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds}
 	if !s.validWrite(&w) || m.Version == 0 {
 		return max(w.Status, BadRequest)
@@ -28,6 +37,8 @@ func (s *Shard) apply(m *Mutation, mixed uint64, old Handle, p place) Status {
 		return s.retime(mixed, m.Hash, old, s.deadline(m.TTLSeconds), s.deadline(m.SoftSeconds))
 	case m.Kind == RecordTouch && old == 0:
 		return NotFound
+	case m.Kind == RecordEvict || m.Kind == RecordExpire:
+		return s.applyEvict(m, old, p)
 	case m.Version <= have:
 		return Outdated
 	case m.Kind == RecordPut:

@@ -9,6 +9,10 @@ import (
 // MinMemoryBytes is the smallest shard.
 const MinMemoryBytes = 4 << 20
 
+// maxRoomBytes is the most header room. The largest class has space for it whether
+// or not there is room, so that classes do not depend on it.
+const maxRoomBytes = 512
+
 // maxMemoryBytes is what 32-bit handles in units of 8 bytes reach.
 const maxMemoryBytes = 32 << 30
 
@@ -35,6 +39,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxUploads == 0 {
 		c.MaxUploads = 64
 	}
+	if c.HeaderRoomFromBytes == 0 {
+		c.HeaderRoomFromBytes = DefaultRoomFromBytes
+	}
 	return c, c.check()
 }
 
@@ -50,8 +57,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("shard %d: class growth %v: give 1.02 to 2", c.ID, c.Growth)
 	case c.LeaseNanos < 0 || c.TombstoneNanos < 0 || c.UploadNanos < 0:
 		return fmt.Errorf("shard %d: times cannot be negative", c.ID)
-	case c.CapacityItems < 0 || c.HeaderRoomBytes < 0 || c.HeaderRoomBytes > 512 || c.HeaderRoomBytes%8 != 0:
+	case c.CapacityItems < 0 || c.HeaderRoomBytes < 0 || c.HeaderRoomBytes > maxRoomBytes || c.HeaderRoomBytes%8 != 0:
 		return fmt.Errorf("shard %d: capacity %d or header room %d: room is 0 to 512 in steps of 8", c.ID, c.CapacityItems, c.HeaderRoomBytes)
+	case c.HeaderRoomFromBytes < 1 || c.HeaderRoomFromBytes > MaxValueBytesLimit:
+		return fmt.Errorf("shard %d: header room from values of %d bytes: give 1 to %d", c.ID, c.HeaderRoomFromBytes, MaxValueBytesLimit)
 	case c.MaxUploads < 1 || c.MaxUploads > 4096:
 		return fmt.Errorf("shard %d: %d uploads at once: give 1 to 4096", c.ID, c.MaxUploads)
 	}

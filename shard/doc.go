@@ -11,7 +11,8 @@
 // timer wheel too if it has a TTL.
 //
 // A GET finds the bucket by the mixed hash, the entry by its tag, the item by its handle, and compares the key: two cache misses,
-// which GetBatch overlaps over a batch. The value it returns lies in the slot. It stays there until the next mutation, or as long
+// which GetBatch overlaps over a batch. It asks for the lines of all by prefetch instructions (prefetch_*.s: Go has none of its own)
+// and not by early loads, because a load that misses holds up everything behind it, and would have to be waited for in its stage. The value it returns lies in the slot. It stays there until the next mutation, or as long
 // as the slot is pinned for a reply in flight.
 //
 // The item goes when it is deleted, replaced, expired (met by a GET or swept by the wheel), evicted, or found damaged after an

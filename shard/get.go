@@ -15,49 +15,57 @@ type scratch struct {
 }
 
 // GetBatch answers gets in stages: the buckets of all, the items of all, then
-// the comparisons. The cache misses of a stage overlap; Go has no prefetch, so
-// plain early loads do it.
+// the comparisons, then the values. Each stage asks for the lines that the next
+// one reads, so that the cache misses of a batch overlap with its work.
 func (s *Shard) GetBatch(gets []Get, nowNanos int64) {
 	s.begin(nowNanos)
 	for len(gets) > 0 {
 		n := min(len(gets), batchStage)
 		s.touchBuckets(gets[:n])
 		s.chooseItems(n)
-		s.touchItems(gets[:n])
 		s.answerAll(gets[:n])
 		gets = gets[n:]
 	}
 }
 
 func (s *Shard) touchBuckets(gets []Get) {
-	var sink uint32
 	for i := range gets {
 		m := mix(gets[i].Hash)
 		home := s.index.home(m)
-		s.scratch.mixed[i], s.scratch.home[i] = m, home
-		sink += s.index.at(home).meta
+		s.scratch.mixed[i%batchStage], s.scratch.home[i%batchStage] = m, home
+		prefetch(s.index.place(home))
 	}
-	s.sink += uint64(sink)
 }
 
 // chooseItems finds the first candidate of each GET, in its home or else in the
 // bucket after it. A wrong one, or an entry that was removed, costs a slow look
 // and nothing else.
 func (s *Shard) chooseItems(n int) {
-	late, sink := 0, uint32(0)
+	late := 0
 	for i := range n {
-		b := s.index.at(s.scratch.home[i])
+		home := s.scratch.home[i]
+		b := s.index.at(home)
 		h := b.candidate(tagOf(s.scratch.mixed[i]))
 		s.scratch.handle[i] = h
-		if h == 0 && b.overflow() != 0 {
-			sink += s.index.at(s.scratch.home[i] + 1).meta
+		if h != 0 {
+			s.expect(h)
+		} else if b.overflow() != 0 {
+			prefetch(s.index.place(home + 1))
 			s.scratch.late[late] = uint8(i)
 			late++
 		}
 	}
-	s.sink += uint64(sink)
 	for _, i := range s.scratch.late[:late] {
-		s.scratch.handle[i] = s.index.at(s.scratch.home[i] + 1).candidate(tagOf(s.scratch.mixed[i]))
+		h := s.index.at(s.scratch.home[i] + 1).candidate(tagOf(s.scratch.mixed[i]))
+		s.scratch.handle[i] = h
+		s.expect(h)
+	}
+}
+
+// expect asks for the beginning of an item, unless its handle may be anything yet.
+func (s *Shard) expect(h Handle) {
+	if !s.verifying {
+		s.mem.prefetchHead(h)
 	}
 }
 
@@ -67,22 +75,6 @@ func (b *bucket) candidate(tag uint16) Handle {
 		return b.handles[bits.TrailingZeros32(hits)]
 	}
 	return 0
-}
-
-// touchItems loads header and end of the key of each candidate. It is apart from
-// chooseItems because a short loop keeps more loads in flight.
-func (s *Shard) touchItems(gets []Get) {
-	if s.verifying {
-		return // handles are checked before they are followed
-	}
-	var sink uint64
-	for i := range gets {
-		if h := s.scratch.handle[i]; h != 0 {
-			head := s.mem.head(h) // may straddle two lines
-			sink += head.version + head.word + uint64(s.mem.touch(h, len(gets[i].Key)))
-		}
-	}
-	s.sink += sink
 }
 
 func (s *Shard) answerAll(gets []Get) {

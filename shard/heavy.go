@@ -6,7 +6,7 @@ import (
 )
 
 // heavy finds the keys that are read most, by Space-Saving over a sample: one
-// GET in sampleEvery is counted; a key that is not among the counted ones takes
+// GET in sampleEvery is counted, and those answered elsewhere in proportion; a key that is not among the counted ones takes
 // the place of the smallest and starts from its count, noted as error. Counts
 // are halved every decaySeconds, so that yesterday's favourites fade.
 type heavy struct {
@@ -43,11 +43,16 @@ func (y *heavy) sample(g *Get) {
 	if len(g.Key) == 0 || len(g.Key) > MaxKeyBytes {
 		return
 	}
-	y.total++
+	y.count(g.Hash, g.Key, 1)
+}
+
+// count adds n sampled GETs of a key.
+func (y *heavy) count(hash uint64, key []byte, n uint64) {
+	y.total += n
 	least := 0
 	for i := range y.hashes {
-		if y.hashes[i] == g.Hash && y.counts[i] > 0 {
-			y.counts[i]++
+		if y.hashes[i] == hash && y.counts[i] > 0 {
+			y.counts[i] += n
 			return
 		}
 		if y.counts[i] < y.counts[least] {
@@ -55,10 +60,10 @@ func (y *heavy) sample(g *Get) {
 		}
 	}
 	row := &y.rows[least]
-	y.hashes[least] = g.Hash
+	y.hashes[least] = hash
 	row.wrong = y.counts[least]
-	y.counts[least]++
-	row.keyBytes = uint8(copy(row.key[:], g.Key))
+	y.counts[least] += n
+	row.keyBytes = uint8(copy(row.key[:], key))
 }
 
 func (y *heavy) decay(second uint32) {
@@ -91,3 +96,76 @@ func (s *Shard) Heavy(dst []Hot) []Hot {
 	slices.SortFunc(dst[from:], func(a, b Hot) int { return cmp.Compare(b.Count, a.Count) })
 	return dst
 }
+
+// Published is an item as somebody else needs it who answers GETs of it. Times
+// are ticks of an eighth of a second since OriginNanos; slices are borrowed until
+// the next mutation of the shard.
+type Published struct {
+	Hash         uint64
+	Version      uint64
+	OriginNanos  int64 // boot clock
+	ExpiresTick  uint32
+	SoftTick     uint32 // NeverTick: none; the same for ExpiresTick
+	StoredSecond uint32
+	CRC          uint32 // CRC32C of the value
+	Sum          uint16 // one's-complement sum of the value
+	Key          []byte
+	Value        []byte
+}
+
+// NeverTick is the tick of an expiry that does not come.
+const NeverTick = never
+
+// Show fills in an item of at most UnitBytes for publication. False when there is
+// none, or none that may be answered without asking the shard. It is no use of
+// the item.
+func (s *Shard) Show(hash uint64, key []byte, nowNanos int64, p *Published) bool {
+	s.begin(nowNanos)
+	h, _ := s.lookup(mix(hash), key)
+	if h == 0 {
+		return false
+	}
+	head := s.mem.head(h)
+	word := head.word
+	if word&genMask != s.gen && !s.verifyItem(h) || s.expired(h, word) || valueLen(word) > UnitBytes {
+		return false
+	}
+	*p = Published{
+		Hash: hash, Version: head.version, OriginNanos: s.super.originNanos, ExpiresTick: never, SoftTick: never,
+		StoredSecond: uint32(word >> storedShift & storedMask), Key: s.mem.key(h, word), Value: s.mem.value(h, word),
+	}
+	if word&flagTTL != 0 {
+		p.ExpiresTick = *s.mem.expires(h, word)
+	}
+	if word&flagSoft != 0 {
+		p.SoftTick = *s.mem.soft(h, word)
+	}
+	if len(p.Value) > 0 {
+		units := Units{p.Value, s.mem.table(h, word)}
+		p.CRC, p.Sum = units.CRC(0), units.Sum(0)
+	}
+	return p.SoftTick == never || s.tick < p.SoftTick
+}
+
+// NoteUses tells the shard of GETs that were answered elsewhere: they count with
+// the eviction policy, and with the heavy hitters as if they had been sampled. It
+// returns how many are left over for the next time.
+func (s *Shard) NoteUses(hash uint64, key []byte, uses uint64) (left uint64) {
+	if uses == 0 || len(key) == 0 || len(key) > MaxKeyBytes {
+		return 0
+	}
+	if sampled := uses / sampleEvery; sampled > 0 {
+		s.heavy.count(hash, key, sampled)
+	}
+	if h, _ := s.lookup(mix(hash), key); h != 0 {
+		if sl := s.slabOf(h); s.adopting == 0 || sl.knows(h) {
+			for range min(uses, policyHits) {
+				s.classes[sl.class].policy.Hit(h)
+			}
+		}
+	}
+	return uses % sampleEvery
+}
+
+// policyHits is as far as any policy counts.
+const policyHits = 3

@@ -82,6 +82,9 @@ func (x *index) home(m uint64) uint64 {
 
 func (x *index) at(b uint64) *bucket { return bucketAt(x.base, b) }
 
+// place is where a bucket is, for prefetch.
+func (x *index) place(b uint64) unsafe.Pointer { return unsafe.Pointer(x.at(b)) }
+
 func (b *bucket) overflow() uint32          { return b.meta & 0xFFFF }
 func (b *bucket) distance() uint64          { return uint64(b.meta >> 16 & 0xFF) }
 func (b *bucket) setHandle(i int, h Handle) { atomic.StoreUint32(&b.handles[i], h) }

@@ -16,7 +16,7 @@ import (
 //	        key
 //	        CRC32C         u32 for each unit of 1 KiB of the value
 //	        sums           u16 for each unit; only for values over sumFromBytes
-//	        header room    only for values of roomFromBytes or more
+//	        header room    only for values of layout.roomFrom bytes or more
 //	        value
 //
 // A small item is compared and served within its first cache line or two. The
@@ -25,7 +25,6 @@ const (
 	fixedHeadBytes = 16
 	linkBytes      = 8
 	sumFromBytes   = 128
-	roomFromBytes  = 1024
 
 	valueLenShift = 8
 	storedShift   = 29
@@ -69,16 +68,17 @@ func sumBytes(valueBytes int) int {
 
 // layout knows the offsets that depend on the configuration.
 type layout struct {
-	keyAt [4]int // by the TTL flags
-	room  int
+	keyAt    [4]int // by the TTL flags
+	room     int    // bytes kept free in front of large values
+	roomFrom int    // length of the shortest value that has room
 }
 
-func newLayout(links bool, room int) layout {
+func newLayout(links bool, room, roomFrom int) layout {
 	at := fixedHeadBytes
 	if links {
 		at += linkBytes
 	}
-	return layout{[4]int{at, at + 4, at + 4, at + 8}, room}
+	return layout{[4]int{at, at + 4, at + 4, at + 8}, room, roomFrom}
 }
 
 func (l *layout) keyOffset(word uint64) int { return l.keyAt[word>>59&3] }
@@ -87,7 +87,7 @@ func (l *layout) keyOffset(word uint64) int { return l.keyAt[word>>59&3] }
 func (l *layout) valueOffset(word uint64) int {
 	n := valueLen(word)
 	at := l.keyOffset(word) + keyLen(word) + sumBytes(n)
-	if n >= roomFromBytes {
+	if n >= l.roomFrom {
 		at += l.room
 	}
 	return at

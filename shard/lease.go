@@ -81,8 +81,9 @@ func (l *leases) cancel(hash uint64) {
 // tombs remembers deletes with their versions, so that an older value that
 // arrives late by replication loses. Rows lapse by age.
 type tombs struct {
-	rows []tomb
-	lost uint64 // forgotten before their time
+	rows       []tomb
+	lost       uint64 // forgotten before their time
+	sinceNanos int64  // every later delete is remembered, for as long as it should be
 }
 
 type tomb struct {
@@ -104,6 +105,7 @@ func (t *tombs) put(hash, version uint64, now, lasts int64) {
 	}
 	if oldest.version != 0 && oldest.hash != hash && now-oldest.nanos < lasts {
 		t.lost++
+		t.sinceNanos = max(t.sinceNanos, oldest.nanos)
 	}
 	*oldest = tomb{hash, version, now}
 }

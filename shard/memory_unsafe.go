@@ -26,10 +26,9 @@ func (m *memory) bytes(h Handle, offset, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.at(h), offset)), n)
 }
 
-// touch loads a byte near the end of a key of n bytes: often the same line.
-func (m *memory) touch(h Handle, n int) byte {
-	return *(*byte)(unsafe.Add(m.at(h), min(n, MaxKeyBytes)))
-}
+// prefetchHead asks for the beginning of a slot: header, key, and most of a small
+// value.
+func (m *memory) prefetchHead(h Handle) { prefetch3(m.at(h)) }
 
 func (m *memory) links(h Handle) *evict.Links {
 	return (*evict.Links)(unsafe.Add(m.at(h), fixedHeadBytes))

@@ -360,7 +360,7 @@ func (x *machine) Scan(t *rapid.T) {
 	x.t = t
 	seen := map[string]int{}
 	var c Cursor
-	for !x.s.Scan(&c, 0, ^uint64(0), rapid.IntRange(1, 50).Draw(t, "slice"), x.m.now, func(v View) bool {
+	for !x.s.Scan(&c, nil, rapid.IntRange(1, 50).Draw(t, "slice"), x.m.now, func(v View) bool {
 		seen[string(v.Key)]++
 		e := x.m.live(string(v.Key))
 		if e == nil || !bytes.Equal(e.value, v.Value) || e.version != v.Version {

@@ -51,6 +51,7 @@ func (s *Shard) open(nowNanos int64) (Recovery, error) {
 	s.super.clean = 0
 	s.begin(nowNanos)
 	s.wheel.now = s.sec
+	s.tombs.sinceNanos = nowNanos
 	s.leases.seed = mix(uint64(nowNanos)) ^ uint64(s.cfg.ID)<<48
 	s.heavy.random = s.leases.seed
 	s.heavy.decayed = s.sec
@@ -72,7 +73,7 @@ func (s *Shard) choosePolicy() (links bool, err error) {
 	} else {
 		p.Close()
 	}
-	s.mem.layout = newLayout(links, s.cfg.HeaderRoomBytes)
+	s.mem.layout = newLayout(links, s.cfg.HeaderRoomBytes, s.cfg.HeaderRoomFromBytes)
 	return links, nil
 }
 
@@ -88,7 +89,9 @@ func (s *Shard) policyMemory(words int) []uint32 {
 // plan computes what the configuration means: slab size, classes, numbers.
 func (s *Shard) plan(links bool, nowNanos int64) (superblock, error) {
 	maxWord := makeWord(MaxKeyBytes, s.cfg.MaxValueBytes, 0, true, true)
-	maxItem := s.mem.size(maxWord)
+	widest := s.mem.layout
+	widest.room, widest.roomFrom = maxRoomBytes, 0
+	maxItem := widest.size(maxWord)
 	s.slabBytes = slabBytesFor(s.cfg.MemoryBytes, maxItem)
 	if s.cfg.Huge == alloc.Require {
 		s.slabBytes = alloc.HugePageBytes // so that single slabs can be released
@@ -104,7 +107,7 @@ func (s *Shard) plan(links bool, nowNanos int64) (superblock, error) {
 	want := superblock{
 		magic: superMagic, layout: superLayout, bootID: id, originNanos: nowNanos,
 		memoryBytes: s.cfg.MemoryBytes, slabBytes: uint32(s.slabBytes), growthMilli: uint32(s.cfg.Growth * 1000),
-		room: uint32(s.cfg.HeaderRoomBytes), maxValue: uint32(s.cfg.MaxValueBytes),
+		room: packRoom(s.cfg.HeaderRoomBytes, s.cfg.HeaderRoomFromBytes), maxValue: uint32(s.cfg.MaxValueBytes),
 		buckets: minBuckets, target: minBuckets, sweep: minBuckets,
 	}
 	if links {
@@ -196,7 +199,9 @@ func (s *Shard) openMapped(want *superblock) (Recovery, error) {
 	if rec.Fresh {
 		err = s.startOver(want)
 		rec.Fell = s.slabRegion.Fallback
+		return rec, err
 	}
+	s.mem.room, s.mem.roomFrom = unpackRoom(s.super.room)
 	return rec, err
 }
 

@@ -6,12 +6,14 @@ package shard
 type pins struct {
 	rows  []pin // a power of two
 	count int
+	rooms int // rows whose room is in use
 }
 
 type pin struct {
 	h     Handle
 	count uint32
 	freed bool
+	room  bool // the header room is in use
 }
 
 func (p *pins) len() int { return p.count }
@@ -54,30 +56,44 @@ func (p *pins) remove(i int) {
 // Pin keeps the slot of an item as it is until Unpin, however often it was
 // pinned. It returns false when too many are pinned: copy the value then.
 func (s *Shard) Pin(h Handle) bool {
-	if h == 0 || s.pins.count >= len(s.pins.rows)/2 {
+	row := s.pinRow(h)
+	if row == nil {
 		return false
-	}
-	i := s.pins.find(h)
-	row := &s.pins.rows[i]
-	if row.h == 0 {
-		*row = pin{h: h}
-		s.pins.count++
-		s.slabOf(h).pins++
 	}
 	row.count++
 	return true
 }
 
+// pinRow returns the row of h, a new one if need be; nil when there are too many.
+func (s *Shard) pinRow(h Handle) *pin {
+	if h == 0 || s.pins.count >= len(s.pins.rows)/2 {
+		return nil
+	}
+	row := &s.pins.rows[s.pins.find(h)]
+	if row.h == 0 {
+		*row = pin{h: h}
+		s.pins.count++
+		s.slabOf(h).pins++
+	}
+	return row
+}
+
 // Unpin takes back one Pin.
 func (s *Shard) Unpin(h Handle) {
-	if !s.pins.has(h) {
+	if s.pins.count == 0 {
 		return
 	}
-	i := s.pins.find(h)
+	if i := s.pins.find(h); s.pins.rows[i].h == h {
+		s.unpinRow(i)
+	}
+}
+
+func (s *Shard) unpinRow(i int) {
 	row := &s.pins.rows[i]
 	if row.count--; row.count > 0 {
 		return
 	}
+	h := row.h
 	freed := row.freed
 	s.pins.remove(i)
 	s.slabOf(h).pins--
@@ -85,6 +101,62 @@ func (s *Shard) Unpin(h Handle) {
 		s.recycle(h)
 	}
 }
+
+// HeaderRoom is how many bytes are kept free in front of an item's value.
+func (s *Shard) HeaderRoom(h Handle) int {
+	if h == 0 || valueLen(s.mem.head(h).word) < s.mem.roomFrom {
+		return 0
+	}
+	return s.mem.room
+}
+
+// TakeRoom pins an item and gives its header room to the caller, until ReturnRoom:
+// one reply at a time can have its headers there. False when another one has it,
+// when there is none, or when too many items are pinned.
+func (s *Shard) TakeRoom(h Handle) bool {
+	if s.HeaderRoom(h) == 0 {
+		return false
+	}
+	row := s.pinRow(h)
+	if row == nil || row.room {
+		return false
+	}
+	row.count++
+	row.room = true
+	s.pins.rooms++
+	return true
+}
+
+// ReturnRoom takes back one TakeRoom.
+func (s *Shard) ReturnRoom(h Handle) {
+	if s.pins.count == 0 {
+		return
+	}
+	if i := s.pins.find(h); s.pins.rows[i].h == h && s.pins.rows[i].room {
+		s.pins.rows[i].room = false
+		s.pins.rooms--
+		s.unpinRow(i)
+	}
+}
+
+// UnpinAll takes back every Pin and TakeRoom: of a port that is gone, once nobody
+// reads slots any more.
+func (s *Shard) UnpinAll() {
+	for i := range s.pins.rows {
+		for s.pins.rows[i].h != 0 { // what Unpin takes out may let another row move here
+			row := &s.pins.rows[i]
+			if row.room {
+				row.room = false
+				s.pins.rooms--
+			}
+			row.count = 1
+			s.unpinRow(i)
+		}
+	}
+}
+
+// RoomsTaken is how many slots are with the port: their replies are in flight.
+func (s *Shard) RoomsTaken() int { return s.pins.rooms }
 
 // isPinned also protects the item that the current write reads from.
 func (s *Shard) isPinned(h Handle) bool { return h == s.guard || s.pins.has(h) }

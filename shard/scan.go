@@ -2,27 +2,81 @@ package shard
 
 import "math/bits"
 
-// Scan visits the items whose key hash is in [fromHash, toHash] (both included),
-// about limitItems of them at a time, and reports whether the scan is over. The
-// cursor is a place in the order of the mixed hash, which the index keeps in any
-// size, so an item that is there all the time is visited exactly once, unless it
-// is overwritten meanwhile: then once or twice. visit returns false to stop
-// after this item's bucket.
-func (s *Shard) Scan(c *Cursor, fromHash, toHash uint64, limitItems int, nowNanos int64, visit func(View) bool) bool {
-	s.begin(nowNanos)
-	for looked, more := 0, true; looked < limitItems && more && !c.Done; {
-		n, next := 0, uint64(0)
-		n, next, more = s.scanHome(c.at, fromHash, toHash, visit)
-		looked += n + 1
-		c.Done = next <= c.at
+// HashSet says which key hashes are meant. nil means all.
+type HashSet func(hash uint64) bool
+
+// Holds tells whether a hash is in the set.
+func (h HashSet) Holds(hash uint64) bool { return h == nil || h(hash) }
+
+// Cursor is the place of a scan. The zero value starts one.
+//
+// The mixed hash is cut into stretches, which a scan takes in an order that is spread
+// all over: whoever stores what it shows fills his index evenly, where ascending
+// hashes would crowd one end of it.
+type Cursor struct {
+	bits uint8  // 2^bits stretches; 0 = not begun
+	turn uint32 // stretches that are through
+	at   uint64 // position in the one under way: survives growth of the index
+	Done bool
+}
+
+// A stretch has several homes, so that few homes are looked at twice.
+const (
+	leastStretchBits = 1
+	mostStretchBits  = 12
+	stretchHomeBits  = 4
+)
+
+// begin cuts the hash for an index of so many buckets.
+func (c *Cursor) begin(buckets uint64) {
+	if c.bits == 0 {
+		c.bits = uint8(min(max(bits.Len64(buckets)-stretchHomeBits, leastStretchBits), mostStretchBits))
+	}
+}
+
+// bounds are the first and the last position of the stretch under way.
+func (c *Cursor) bounds() (first, last uint64) {
+	first = uint64(bits.Reverse32(c.turn)) << 32 // its top bits are the turn's low ones, reversed
+	return first, first + (1<<(64-c.bits) - 1)
+}
+
+// advance goes on at next, the beginning of another home; 0 after the last.
+func (c *Cursor) advance(next uint64) {
+	if _, last := c.bounds(); next > c.at && next <= last {
 		c.at = next
+		return
+	}
+	c.turn++
+	c.Done = c.turn == 1<<c.bits
+	c.at, _ = c.bounds()
+}
+
+// homesInSlice bounds what a slice of a scan looks at where there are few items: each
+// home is a cache miss.
+const homesInSlice = 64
+
+// Scan visits the items whose key hash is in a set, about limitItems of them at a
+// time, and reports whether the scan is over. The cursor is a place in the mixed hash,
+// which the index keeps the order of in any size, so an item that is there all the
+// time is visited exactly once, unless it is overwritten meanwhile: then once or
+// twice. visit returns false to stop after this item's bucket.
+func (s *Shard) Scan(c *Cursor, in HashSet, limitItems int, nowNanos int64, visit func(View) bool) bool {
+	s.begin(nowNanos)
+	c.begin(s.index.super.buckets)
+	for looked, homes, more := 0, 0, true; looked < limitItems && homes < homesInSlice && more && !c.Done; homes++ {
+		n, next := 0, uint64(0)
+		_, last := c.bounds()
+		n, next, more = s.scanHome(c.at, last, in, visit)
+		looked += n
+		c.advance(next)
 	}
 	return c.Done
 }
 
-// scanHome visits the items whose home is that of position m and at or after
-// it, and returns the position where the next home begins, 0 after the last.
-func (s *Shard) scanHome(m, fromHash, toHash uint64, visit func(View) bool) (looked int, next uint64, more bool) {
+// scanHome visits the items whose home is that of position m and that lie at or after
+// it, up to another position, and returns the position where the next home begins, 0
+// after the last.
+func (s *Shard) scanHome(m, upto uint64, in HashSet, visit func(View) bool) (looked int, next uint64, more bool) {
 	x := &s.index
 	home := x.home(m)
 	next = x.homeEnd(m)
@@ -38,7 +92,7 @@ func (s *Shard) scanHome(m, fromHash, toHash uint64, visit func(View) bool) (loo
 			looked++
 			hash := s.hashAt(h)
 			at := mix(hash)
-			if at < m || next != 0 && at >= next || x.home(at) != home || hash < fromHash || hash > toHash {
+			if at < m || at > upto || next != 0 && at >= next || x.home(at) != home || !in.Holds(hash) {
 				continue
 			}
 			more = s.visit(h, hash, visit) && more
@@ -53,7 +107,7 @@ func (s *Shard) visit(h Handle, hash uint64, visit func(View) bool) bool {
 	if s.expired(h, word) {
 		return true
 	}
-	v := View{Hash: hash, Version: head.version, Key: s.mem.key(h, word), Value: s.mem.value(h, word), TTLSeconds: NoTTL, SoftSeconds: NoTTL}
+	v := View{handle: h, Hash: hash, Version: head.version, Key: s.mem.key(h, word), Value: s.mem.value(h, word), TTLSeconds: NoTTL, SoftSeconds: NoTTL}
 	if word&flagTTL != 0 {
 		v.TTLSeconds = s.remaining(*s.mem.expires(h, word))
 	}

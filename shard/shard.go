@@ -146,8 +146,15 @@ func (s *Shard) expired(h Handle, word uint64) bool {
 	return word&flagTTL != 0 && s.tick >= *s.mem.expires(h, word)
 }
 
+// Version is the greatest version that this shard has given or seen.
+func (s *Shard) Version() uint64 { return s.super.version }
+
 // SlabMemory is the slab region, for a UMEM that sends values from their slots.
 func (s *Shard) SlabMemory() []byte { return s.slabRegion.Bytes() }
+
+// SlabsAreHuge says that all slabs lie on 2 MiB pages. No slot crosses a border
+// between two of them: slabs are at most that large, and aligned to their size.
+func (s *Shard) SlabsAreHuge() bool { return s.slabRegion.Huge }
 
 // SlabBytes is the size of a slab: 2 MiB, less in small shards.
 func (s *Shard) SlabBytes() int { return s.slabBytes }

@@ -479,7 +479,7 @@ func TestScanWhileGrowing(t *testing.T) {
 	}
 	seen := map[string]int{}
 	var c Cursor
-	for n := 0; !s.Scan(&c, 0, ^uint64(0), 20, s.now, func(v View) bool {
+	for n := 0; !s.Scan(&c, nil, 20, s.now, func(v View) bool {
 		seen[string(v.Key)]++
 		return true
 	}); n++ {
@@ -495,7 +495,7 @@ func TestScanWhileGrowing(t *testing.T) {
 	count := 0
 	c = Cursor{}
 	half := ^uint64(0) / 2
-	for !s.Scan(&c, half, ^uint64(0), 1000, s.now, func(v View) bool {
+	for !s.Scan(&c, func(hash uint64) bool { return hash >= half }, 1000, s.now, func(v View) bool {
 		count++
 		if v.Hash < half {
 			t.Fatalf("hash %x is outside the range", v.Hash)

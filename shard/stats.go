@@ -17,12 +17,15 @@ const (
 	DropUpload               // upload abandoned
 	DropNoMemory             // write refused: no room anywhere
 	DropTooLarge             // write refused: larger than allowed
+	DropLeader               // follower: the leader let it go
+	DropMoved                // another node's to keep: see Forget
 	drops
 )
 
 var dropNames = [drops]string{
 	"memory", "capacity", "slab_move", "index", "expired_access", "expired_wheel",
 	"deleted", "replaced", "corrupt", "upload", "no_memory", "too_large",
+	"leader", "moved",
 }
 
 // Drops is the number of reasons.

@@ -20,7 +20,7 @@ type superblock struct {
 	slabs        uint32
 	growthMilli  uint32
 	links        uint32
-	room         uint32
+	room         uint32 // and from which length on: packRoom
 	maxValue     uint32
 	generation   uint32 // of verification, 0..3
 	unverified   uint32 // generations since the last complete verification
@@ -35,7 +35,7 @@ type superblock struct {
 
 const (
 	superMagic  = 0x6472616853746E47 // "GntShard"
-	superLayout = 1
+	superLayout = 2
 	superBytes  = 4096
 )
 
@@ -59,7 +59,7 @@ func (b *superblock) attachable(want *superblock) string {
 		return "the machine was booted since"
 	case b.memoryBytes != want.memoryBytes || b.slabBytes != want.slabBytes || b.slabs != want.slabs:
 		return "memory size changed"
-	case b.growthMilli != want.growthMilli || b.maxValue != want.maxValue || b.room != want.room:
+	case b.growthMilli != want.growthMilli || b.maxValue != want.maxValue:
 		return "size classes changed"
 	case b.links != want.links:
 		return "eviction policy with another item layout"
@@ -82,4 +82,14 @@ func bootID() ([16]byte, error) {
 		return id, fmt.Errorf("shard: boot id %q is not a UUID", raw)
 	}
 	return id, nil
+}
+
+const roomBits = 10 // hold maxRoomBytes
+
+// packRoom makes one word of the header room and the length from which values
+// have it.
+func packRoom(room, from int) uint32 { return uint32(room) | uint32(from)<<roomBits }
+
+func unpackRoom(word uint32) (room, from int) {
+	return int(word & (1<<roomBits - 1)), int(word >> roomBits)
 }

@@ -55,3 +55,16 @@ func BenchmarkKeyHash16B(b *testing.B) {
 		KeyHash(key)
 	}
 }
+
+func BenchmarkParsePlainGet(b *testing.B) {
+	datagram := requestCases()[0].build()
+	var r Request
+	for b.Loop() {
+		if ParseRequest(datagram, &r) != ReasonNone {
+			b.Fatal("a good request is refused")
+		}
+		if _, _, next := r.PlainGet(0); next == 0 {
+			b.Fatal("not a plain GET")
+		}
+	}
+}

@@ -27,7 +27,7 @@ type ReplyWriter struct {
 	externalBytes int // length of a value that is not in buf
 	count         int
 	sums          bool
-	sum           uint16 // of the operations so far
+	sum           checksum.Words // of the operations so far
 }
 
 // Begin starts a reply in buf, whose length bounds the datagram: give it the lesser of the frame's room and
@@ -38,7 +38,29 @@ func (w *ReplyWriter) Begin(buf []byte, header *ReplyHeader, sums bool) {
 	w.buf, w.sums = buf, sums
 	w.at = w.Header.Bytes()
 	w.end = w.at
-	w.externalBytes, w.count, w.sum = 0, 0, 0
+	w.externalBytes, w.count, w.sum = 0, 0, checksum.Words{}
+}
+
+// BeginEcho starts the reply to a request in the request's own datagram, of which buf is the beginning: what a reply echoes stands
+// there already. It is ended by FinishEcho in place of Finish, has no stage times, and leaves Header alone.
+func (w *ReplyWriter) BeginEcho(buf []byte, sums bool) {
+	w.buf, w.sums = buf, sums
+	w.at, w.end = ReplyHeaderBytes, ReplyHeaderBytes
+	w.externalBytes, w.count, w.sum = 0, 0, checksum.Words{}
+}
+
+// FinishEcho writes what differs between the header of r, whose datagram was given to BeginEcho, and that of the reply: the first
+// word and the last. Those between, packet number and tag included, were checked or are echoed.
+func (w *ReplyWriter) FinishEcho(r *Request, epoch uint32, load, rxQueue uint16) int {
+	b := w.buf[:ReplyHeaderBytes]
+	head := prefixWord(FlagReply, r.Shard, w.count, ReplyHeaderBytes)
+	last := uint64(epoch) | uint64(load)<<32 | uint64(rxQueue)<<48
+	le.PutUint64(b[OffsetMagic:], head)
+	le.PutUint64(b[OffsetEpoch:], last)
+	if w.sums {
+		w.sum.Add6(head, r.KeyHash, r.RequestID, r.SessionID, last, 0)
+	}
+	return w.end
 }
 
 // RoomBytes is the longest value that a further operation can carry; negative when not even its header fits.
@@ -60,9 +82,10 @@ func (w *ReplyWriter) Append(op *ReplyOp) bool {
 	if room == nil {
 		return false
 	}
-	copy(room, op.Value)
 	if w.sums {
-		w.sum = checksum.Add(w.sum, checksum.Sum(room))
+		w.sum.Copy(room, op.Value)
+	} else {
+		copy(room, op.Value)
 	}
 	return true
 }
@@ -74,7 +97,7 @@ func (w *ReplyWriter) AppendSummed(op *ReplyOp, valueSum uint16) bool {
 		return false
 	}
 	copy(room, op.Value)
-	w.sum = checksum.Add(w.sum, valueSum)
+	w.sum.AddSum(valueSum)
 	return true
 }
 
@@ -87,9 +110,21 @@ func (w *ReplyWriter) AppendRoom(op *ReplyOp, valueBytes int) []byte {
 	w.appendHeader(op, valueBytes)
 	value := w.buf[w.at : w.at+valueBytes : w.at+valueBytes]
 	w.end = w.at + valueBytes
-	w.at = min(align(w.end), len(w.buf))
-	clear(w.buf[w.end:w.at])
+	w.pad()
 	return value
+}
+
+// pad moves to where another operation may begin, over zeros. The last word is cleared as a whole, before the value is written.
+func (w *ReplyWriter) pad() {
+	w.at = align(w.end)
+	switch {
+	case w.at == w.end:
+	case w.at <= len(w.buf):
+		le.PutUint64(w.buf[w.at-AlignBytes:], 0)
+	default:
+		w.at = len(w.buf)
+		clear(w.buf[w.end:w.at])
+	}
 }
 
 // AppendExternal adds the last operation, whose value of valueBytes follows buf on the wire but lies elsewhere: in a second
@@ -101,32 +136,31 @@ func (w *ReplyWriter) AppendExternal(op *ReplyOp, valueBytes int, valueSum uint1
 	w.appendHeader(op, valueBytes)
 	w.end = w.at
 	w.externalBytes = valueBytes
-	w.sum = checksum.Add(w.sum, valueSum)
+	w.sum.AddSum(valueSum)
 	return true
 }
 
 // AddSum adds the sum of a value that the caller wrote itself.
 func (w *ReplyWriter) AddSum(valueSum uint16) {
-	w.sum = checksum.Add(w.sum, valueSum)
+	w.sum.AddSum(valueSum)
 }
 
+// appendHeader writes in whole words: they are summed in their registers, because reading back what was just stored in smaller
+// pieces would stall.
 func (w *ReplyWriter) appendHeader(op *ReplyOp, valueBytes int) {
 	b := w.buf[w.at : w.at+ReplyOpHeaderBytes]
-	b[ReplyOpOffsetOpcode] = byte(op.Code)
-	b[ReplyOpOffsetStatus] = byte(op.Status)
-	le.PutUint16(b[ReplyOpOffsetFlags:], uint16(op.Flags))
-	le.PutUint32(b[ReplyOpOffsetValueBytes:], uint32(valueBytes))
+	head := uint64(op.Code) | uint64(op.Status)<<8 | uint64(op.Flags)<<16 | uint64(valueBytes)<<32
+	life := uint64(op.TTLSeconds) | uint64(op.AgeSeconds)<<32
+	check := uint64(op.CRC) | uint64(op.L1GrantMillis)<<32 | uint64(op.Index)<<48
+	part := uint64(op.TotalBytes) | uint64(op.OffsetBytes)<<32
+	le.PutUint64(b[ReplyOpOffsetOpcode:], head)
 	le.PutUint64(b[ReplyOpOffsetVersion:], uint64(op.Version))
-	le.PutUint32(b[ReplyOpOffsetTTLSeconds:], op.TTLSeconds)
-	le.PutUint32(b[ReplyOpOffsetAgeSeconds:], op.AgeSeconds)
-	le.PutUint32(b[ReplyOpOffsetCRC:], op.CRC)
-	le.PutUint16(b[ReplyOpOffsetL1GrantMillis:], op.L1GrantMillis)
-	le.PutUint16(b[ReplyOpOffsetIndex:], op.Index)
+	le.PutUint64(b[ReplyOpOffsetTTLSeconds:], life)
+	le.PutUint64(b[ReplyOpOffsetCRC:], check)
 	le.PutUint64(b[ReplyOpOffsetToken:], op.Token)
-	le.PutUint32(b[ReplyOpOffsetTotalBytes:], op.TotalBytes)
-	le.PutUint32(b[ReplyOpOffsetOffsetBytes:], op.OffsetBytes)
+	le.PutUint64(b[ReplyOpOffsetTotalBytes:], part)
 	if w.sums {
-		w.sum = checksum.Add(w.sum, checksum.Sum(b))
+		w.sum.Add6(head, uint64(op.Version), life, check, op.Token, part)
 	}
 	w.at += ReplyOpHeaderBytes
 	w.count++
@@ -137,27 +171,35 @@ func (w *ReplyWriter) Finish() int {
 	h := &w.Header
 	headerBytes := h.Bytes()
 	b := w.buf[:headerBytes]
-	putPrefix(b, h.Flags|FlagReply, h.Shard, headerBytes)
-	b[OffsetOpCount] = byte(w.count)
+	head := prefixWord(h.Flags|FlagReply, h.Shard, w.count, headerBytes)
+	last := uint64(h.Epoch) | uint64(h.Load)<<32 | uint64(h.RxQueue)<<48
+	le.PutUint64(b[OffsetMagic:], head)
 	le.PutUint64(b[OffsetKeyHash:], h.KeyHash)
 	le.PutUint64(b[OffsetRequestID:], h.RequestID)
 	le.PutUint64(b[OffsetSessionID:], h.SessionID)
-	le.PutUint32(b[OffsetEpoch:], h.Epoch)
-	le.PutUint16(b[OffsetLoad:], h.Load)
-	le.PutUint16(b[OffsetRxQueue:], h.RxQueue)
+	clear(b[OffsetPacketNumber:OffsetEpoch])
+	le.PutUint64(b[OffsetEpoch:], last)
+	if w.sums {
+		w.sum.Add6(head, h.KeyHash, h.RequestID, h.SessionID, last, 0)
+	}
 	if h.Flags&FlagStages != 0 {
 		putStages(b[ReplyHeaderBytes:], &h.Stages)
-	}
-	if w.sums {
-		w.sum = checksum.Add(w.sum, checksum.Sum(b))
+		if w.sums {
+			w.sum.Add6(stagesWord, h.Stages.ReceivedNanos, h.Stages.ServedNanos, h.Stages.SentNanos, 0, 0)
+		}
 	}
 	return w.end
 }
 
+// prefixWord is the first word of a datagram.
+func prefixWord(flags Flags, shard uint16, ops, headerBytes int) uint64 {
+	return Magic | FormatVersion<<16 | uint64(flags)<<24 | uint64(shard)<<32 | uint64(uint8(ops))<<48 | uint64(headerBytes/AlignBytes)<<56
+}
+
+const stagesWord = uint64(ExtensionStages) | StagesBytes<<16
+
 func putStages(b []byte, s *Stages) {
-	le.PutUint16(b[ExtensionOffsetType:], uint16(ExtensionStages))
-	le.PutUint16(b[ExtensionOffsetLength:], StagesBytes)
-	le.PutUint32(b[ExtensionOffsetInline:], 0)
+	le.PutUint64(b[ExtensionOffsetType:], stagesWord)
 	le.PutUint64(b[8:], s.ReceivedNanos)
 	le.PutUint64(b[16:], s.ServedNanos)
 	le.PutUint64(b[24:], s.SentNanos)
@@ -165,5 +207,5 @@ func putStages(b []byte, s *Stages) {
 
 // Sum is the one's-complement sum of the whole payload, external value included, once Finish was called.
 func (w *ReplyWriter) Sum() uint16 {
-	return w.sum
+	return w.sum.Sum()
 }

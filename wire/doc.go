@@ -3,9 +3,10 @@
 // The life of a datagram: the client lays down a request header (AppendRequest), extensions if any (AppendExtension), and one to 255
 // operations (AppendOp). The server reads it with ParseRequest, which checks every byte that has a meaning and answers with a
 // Reason: ReasonNone, or the first rule that is broken. The operations of a good request are walked with Request.Ops; keys and values
-// are borrowed from the datagram. The reply is usually built in the request's own frame by a ReplyWriter: the request's header
-// fields were copied out by the parser and survive, its keys and values do not. The client reads the reply with ParseReply and
-// checks each value's CRC with ReplyOp.Intact.
+// are borrowed from the datagram. (Request.PlainGet is the short way through plain GETs.) The reply is usually built in the request's
+// own frame by a ReplyWriter: the request's header fields were copied out by the parser and survive, its keys and values do not.
+// BeginEcho and FinishEcho lay the reply over the request and leave what it echoes where it stands. The client reads the reply with
+// ParseReply and checks each value's CRC with ReplyOp.Intact.
 //
 // Invariants:
 //

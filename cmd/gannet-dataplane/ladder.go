@@ -13,15 +13,17 @@ import (
 
 // datapath is a port for each shard, and what they stand on.
 type datapath struct {
-	ports  []port.Port
-	rung   port.Rung
-	whyNot []string   // why each better rung was not taken
-	steer  *bpf.Steer // nil below the XDP rungs
+	ports   []port.Port
+	rung    port.Rung
+	whyNot  []string   // why each better rung was not taken
+	refusal error      // the same, for errors.Is
+	steer   *bpf.Steer // nil below the XDP rungs
 }
 
 // openDatapath takes the best rung that works and that the configuration allows.
 func (n *node) openDatapath() error {
 	var whyNot []string
+	var refusal error
 	if n.cfg.Datapath != config.DatapathUDP {
 		d, err := n.openXDP()
 		if err == nil {
@@ -30,13 +32,13 @@ func (n *node) openDatapath() error {
 		if n.cfg.Datapath == config.DatapathXDP {
 			return fmt.Errorf("datapath xdp: %w (datapath auto would take kernel sockets)", err)
 		}
-		whyNot = reasonsOf(err)
+		whyNot, refusal = reasonsOf(err), err
 	}
 	d, err := n.openUDP()
 	if err != nil {
 		return err
 	}
-	d.whyNot = whyNot
+	d.whyNot, d.refusal = whyNot, refusal
 	return n.took(d)
 }
 

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,10 @@ import (
 
 // version is set by the linker.
 var version = "unknown"
+
+// The main goroutine stays on the main thread, which is where dropPrivileges leaves
+// nothing.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	cfg, err := config.ParseFlags("gannet-dataplane", os.Args[1:], os.Environ(), config.ScopeDataplane, os.Stdout)

@@ -33,15 +33,11 @@ func (n *node) makeLoops() error {
 	exchange := dataplane.NewExchange(len(n.cpus))
 	n.rings = dataplane.NewRings(n.board, func(err error) { n.log.Error("cannot follow the ring; keeping the one before", "error", err) })
 	for i := range n.cpus {
-		var stamp func(int64)
-		if steer := n.datapath.steer; steer != nil {
-			stamp = func(nowNanos int64) { steer.Stamp(i, nowNanos) }
-		}
 		loop, err := dataplane.New(dataplane.Config{
 			Shard: i, Shards: len(n.cpus), Port: n.datapath.ports[i], Store: n.stores[i].shard, Log: n.stores[i].log, Board: n.board,
 			Cookies: cookies, Rings: n.rings, Exchange: exchange, NodeID: n.cfg.NodeID, BootID: n.bootID(),
 			BasePort: n.cfg.DataPort, MaxValueBytes: int(n.cfg.MaxValue), Policy: n.cfg.Policy, MemoryBytes: n.stores[i].bytes,
-			SpinNanos: n.cfg.Spin.Nanoseconds(), HeartbeatNanos: n.cfg.Heartbeat.Nanoseconds(), Stamp: stamp,
+			SpinNanos: n.cfg.Spin.Nanoseconds(), HeartbeatNanos: n.cfg.Heartbeat.Nanoseconds(), Stamp: n.stampOf(i), Hot: n.hotTable(i),
 			Clock: bootClock(),
 		})
 		if err != nil {
@@ -72,7 +68,8 @@ func bootClock() func() int64 {
 // serve runs the loops until the context ends, or one of them fails.
 func (n *node) serve(ctx context.Context, beganNanos int64) error {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(n.loops)+2))
-	if err := dropPrivileges(); err != nil {
+	n.startClimber()
+	if err := dropPrivileges(n.climber != nil); err != nil {
 		n.log.Warn("keeping privileges that are not needed any more", "error", err)
 	}
 	debug.SetGCPercent(gcPercent)
@@ -83,6 +80,10 @@ func (n *node) serve(ctx context.Context, beganNanos int64) error {
 	var running sync.WaitGroup
 	for i, loop := range n.loops {
 		running.Go(func() {
+			runtime.LockOSThread() // the thread is the shard's, and ends with it
+			if err := dropOwnPrivileges(); err != nil {
+				n.log.Warn("a shard's thread keeps privileges", "error", err)
+			}
 			if err := loop.Run(&stop, n.cpus[i], bootClock()); err != nil {
 				failed <- err
 			}
@@ -116,8 +117,18 @@ func (n *node) awaitLoops(ctx context.Context, failed <-chan error) error {
 
 // announce says on the board, and to systemd, that the node serves.
 func (n *node) announce(beganNanos int64) error {
+	err := n.publishInfo()
+	n.board.Node().SetPhase(board.PhaseServing)
+	n.log.Info("serving", "listen", n.cfg.Listen, "port", n.cfg.DataPort, "shards", len(n.loops),
+		"after", time.Duration(port.BootNanos()-beganNanos))
+	_, notifyErr := daemon.SdNotify(false, daemon.SdNotifyReady)
+	return errors.Join(err, notifyErr)
+}
+
+// info describes the node.
+func (n *node) info() board.NodeInfo {
 	info := board.NodeInfo{
-		NodeID: n.cfg.NodeID, BootID: kernelBootID(), ConfigHash: n.cfg.Hash(), Listen: n.cfg.Listen.String(),
+		NodeID: n.cfg.NodeID, BootID: kernelBootID(), MemoryID: n.bootID(), ConfigHash: n.cfg.Hash(), Listen: n.cfg.Listen.String(),
 		BasePort: n.cfg.DataPort, Policy: n.cfg.Policy, MaxValue: int(n.cfg.MaxValue), Version: version,
 	}
 	for i := range n.loops {
@@ -126,12 +137,7 @@ func (n *node) announce(beganNanos int64) error {
 			Port: n.cfg.DataPort + uint16(i), Recovery: describe(&n.stores[i].recovery), Memory: n.stores[i].bytes,
 		})
 	}
-	err := n.board.Node().SetInfo(info)
-	n.board.Node().SetPhase(board.PhaseServing)
-	n.log.Info("serving", "listen", n.cfg.Listen, "port", n.cfg.DataPort, "shards", len(n.loops),
-		"after", time.Duration(port.BootNanos()-beganNanos))
-	_, notifyErr := daemon.SdNotify(false, daemon.SdNotifyReady)
-	return errors.Join(err, notifyErr)
+	return info
 }
 
 func (n *node) interfaceName() string {
@@ -147,6 +153,15 @@ func (n *node) housekeep(ctx context.Context, failed <-chan error) error {
 	done := make(chan struct{})
 	defer close(done)
 	go n.rings.Follow(done)
+	bell, err := n.openDoorbell()
+	if err != nil {
+		return err
+	}
+	defer bell.Close()
+	go n.answerDoorbell(bell)
+	if n.climber != nil {
+		go n.followLinks(done)
+	}
 	slow := time.NewTicker(slowInterval)
 	defer slow.Stop()
 	for {
@@ -155,7 +170,10 @@ func (n *node) housekeep(ctx context.Context, failed <-chan error) error {
 			return nil
 		case err := <-failed:
 			return err
-		case <-slow.C:
+		case <-n.rungs.events:
+			n.checkRung(time.Now())
+		case now := <-slow.C:
+			n.checkRung(now)
 			n.publishMemory()
 			n.publishVerdicts()
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // nobody else to tell
@@ -181,8 +199,8 @@ func (n *node) drain(stop *dataplane.Stop, running *sync.WaitGroup) {
 	n.board.Node().SetPhase(board.PhaseDraining)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	stop.Set()
-	for _, p := range n.datapath.ports {
-		p.Wake()
+	for _, loop := range n.loops {
+		loop.Wake()
 	}
 	running.Wait()
 }
@@ -194,7 +212,7 @@ func (n *node) close() error {
 		errs = append(errs, loop.Close())
 	}
 	if n.datapath != nil {
-		for _, p := range n.datapath.ports[len(n.loops):] {
+		for _, p := range n.datapath.ports[min(len(n.loops), len(n.datapath.ports)):] {
 			errs = append(errs, p.Close())
 		}
 		if n.datapath.steer != nil {

@@ -17,6 +17,8 @@ import (
 // store is a shard's memory and what became of it.
 type store struct {
 	shard    *shard.Shard // nil once its loop has taken it over
+	slabs    []byte       // its slab region
+	huge     bool         // which is on 2 MiB pages
 	log      *dataplane.Log
 	recovery shard.Recovery
 	bytes    int64
@@ -61,12 +63,13 @@ func (n *node) openStore(i int, nowNanos int64) error {
 	opened, recovery, err := shard.Open(shard.Config{
 		ID: i, MemoryBytes: s.bytes, Policy: n.cfg.Policy, MaxValueBytes: int(n.cfg.MaxValue), Growth: n.cfg.Growth,
 		LeaseNanos: n.cfg.Lease.Nanoseconds(), Dir: dir, Huge: hugeOf[n.cfg.Hugepages], NUMANode: numaNode(n.cpus[i]),
-		Log: s.log,
+		Log: s.log, HeaderRoomBytes: n.headerRoomBytes(),
 	}, nowNanos)
 	if err != nil {
 		return fmt.Errorf("shard %d: open its memory in %s: %w", i, dir, err)
 	}
 	s.shard, s.recovery = opened, recovery
+	s.slabs, s.huge = opened.SlabMemory(), opened.SlabsAreHuge()
 	return nil
 }
 

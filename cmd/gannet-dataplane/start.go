@@ -34,6 +34,8 @@ type node struct {
 
 	stores   []store
 	datapath *datapath
+	rungs    rungs
+	climber  *climber // nil when the rung never changes
 	loops    []*dataplane.Loop
 	rings    *dataplane.Rings
 	secret   [16]byte

@@ -56,6 +56,19 @@ func (n *node) openXDP() (*datapath, error) {
 	return datapathOf(ladder), nil
 }
 
+// headerRoomBytes is what slots keep free in front of large values: nothing where the
+// interface's driver has no zero-copy, and never will with this memory.
+func (n *node) headerRoomBytes() int {
+	if n.cfg.Datapath == config.DatapathUDP || n.cfg.Interface == "" {
+		return 0
+	}
+	report, err := xsk.Probe(n.cfg.Interface)
+	if err != nil || !report.Features.ZeroCopy {
+		return 0
+	}
+	return port.HeaderRoomBytes
+}
+
 // releaseWait is how long a killed predecessor may still hold the interface.
 const releaseWait = time.Second
 
@@ -73,18 +86,28 @@ func (n *node) ladderOptions() xsk.LadderOptions {
 	return xsk.LadderOptions{
 		Interface: n.cfg.Interface,
 		Queues:    len(n.cpus),
+		Rungs:     n.allowedRungs(),
 		Steer: bpf.SteerConfig{
 			PortBase: n.cfg.DataPort, Shards: len(n.cpus), StaleAfter: n.cfg.DeadMan, Allow: n.cfg.Allow,
 			Rate: bpf.Rate{PacketsPerSecond: n.cfg.SourceRate, Burst: n.cfg.SourceBurst},
+			Hot:  n.hotConfig(),
 		},
 		Port: xsk.PortOptions{Options: xsk.Options{Frames: n.cfg.Frames, Huge: hugeOf[n.cfg.Hugepages]}},
 		Customize: func(queue int, o *xsk.PortOptions) {
 			o.NUMANode = numaNode(n.cpus[queue])
 			if o.Rung == port.RungXDPZeroCopy {
-				o.Slabs = &xsk.Slabs{Path: n.slabPath(queue), Bytes: n.stores[queue].shard.SlabMemory()}
+				o.Slabs = &xsk.Slabs{Path: n.slabPath(queue), Bytes: n.stores[queue].slabs, Huge: n.stores[queue].huge}
 			}
 		},
 	}
+}
+
+// allowedRungs leaves zero-copy out when the kernel found descriptors invalid there.
+func (n *node) allowedRungs() []port.Rung {
+	if n.rungs.distrust {
+		return []port.Rung{port.RungXDPCopy, port.RungXDPGeneric}
+	}
+	return nil // all
 }
 
 // datapathOf tells what was taken, and why nothing better was.
@@ -96,6 +119,7 @@ func datapathOf(l *xsk.Ladder) *datapath {
 	for _, step := range l.Steps {
 		if step.Err != nil || step.Note != "" {
 			d.whyNot = append(d.whyNot, step.String())
+			d.refusal = errors.Join(d.refusal, step.Err)
 		}
 	}
 	return d

@@ -17,8 +17,10 @@
 // A reply is written into the frame of its request, so a GET costs no second
 // frame and no allocation. A reply may end in a second piece that lies outside
 // the frame, in a slab ([Tx.Tail]): the port sends it without copying when
-// [Caps.MaxSegments] allows. The memory of such a piece must not change until the
-// port returns its [Tx.Token] through Completed.
+// [Caps.MaxSegments] allows. Where [Caps.InPlaceBytes] is set and the piece has room
+// in front of it ([Tx.RoomBytes]), the frame's part is moved there, and one piece
+// leaves; the frame stands for the slot until it is back. The memory of such a piece
+// must not change until the port returns its [Tx.Token] through Completed.
 //
 // A port belongs to one goroutine. Nothing here allocates after Open.
 package port

@@ -47,6 +47,7 @@ type Caps struct {
 	Headroom      int    // bytes in front of Payload reserved for headers, tags and metadata
 	MaxSegments   int    // pieces a reply may have: 1 = frame only, 2 = frame and tail
 	ZeroCopyTail  bool   // tails leave without a copy by the kernel, too
+	InPlaceBytes  int    // room that Tx.RoomBytes must offer beyond Tx.Bytes; 0 = the port sends nothing in place
 	Departure     bool   // Tx.DepartureNanos is honoured by the port itself
 	RxTimestamps  bool   // Rx.ArrivedNanos is the arrival, not the moment of Recv
 	MultiBufferRx bool   // requests longer than a frame arrive whole
@@ -67,10 +68,14 @@ type Rx struct {
 // Tx is one datagram to send: a frame that the loop holds, whose payload has been
 // overwritten with the reply, and perhaps a tail.
 type Tx struct {
-	Frame      Frame
-	Bytes      int    // payload bytes in the frame
-	Tail       []byte // continues the payload, outside the frame; nil for none
-	Token      uint64 // returned by Completed once Tail is no longer read; 0 = not wanted
+	Frame Frame
+	Bytes int    // payload bytes in the frame
+	Tail  []byte // continues the payload, outside the frame; nil for none
+	Token uint64 // returned by Completed once Tail is no longer read; 0 = not wanted
+	// RoomBytes is the memory in front of Tail that the port may write to until it
+	// returns the token. With Caps.InPlaceBytes + Bytes of it or more, headers and
+	// frame part go there, and the datagram leaves as one piece. 0 = none.
+	RoomBytes  int
 	PayloadSum uint16 // one's-complement sum over frame part and tail, when HasSum
 	HasSum     bool   // false: the port computes the sum (or offloads it)
 	// DepartureNanos is the earliest time to send (CLOCK_BOOTTIME), 0 = now.
@@ -82,12 +87,18 @@ type Tx struct {
 type Census struct {
 	Free, Fill, Rx, Held, Tx, Completion int
 	All                                  int
+	Slots                                int // of Tx and Completion, those that stand for a slot in flight
 }
 
 // Balanced says whether every frame is accounted for exactly once.
 func (c Census) Balanced() bool {
 	return c.Free+c.Fill+c.Rx+c.Held+c.Tx+c.Completion == c.All
 }
+
+// HeaderRoomBytes is the room to keep in front of a value that shall leave in place:
+// Ethernet with one VLAN tag, IPv6 and UDP (66), Gannet's header with its tag (64)
+// and one operation (48), transmit metadata (24), and padding to a multiple of 8.
+const HeaderRoomBytes = 208
 
 // Port carries datagrams for one shard. It is not safe for concurrent use.
 type Port interface {

@@ -20,6 +20,7 @@ var cases = []struct {
 	{"OrderWithinBatch", caseBatch},
 	{"Tail", caseTail},
 	{"TailSums", caseTailSums},
+	{"InPlace", caseInPlace},
 	{"TokensInOrder", caseTokens},
 	{"Lease", caseLease},
 	{"LeaseWhenNoneFree", caseExhaustion},
@@ -129,6 +130,34 @@ func caseTail(r *rig) {
 		r.expect(append(head, tail...))
 		if got := r.tokens(1); len(got) != 1 || got[0] != uint64(i+1) {
 			r.t.Fatalf("tokens %v, want %d", got, i+1)
+		}
+	}
+	r.settle()
+}
+
+// caseInPlace offers room in front of the tail. A port may use it or not: what arrives
+// is the same, the tail stays what it is, and its token comes back.
+func caseInPlace(r *rig) {
+	memory := r.Tails
+	if memory == nil {
+		memory = make([]byte, 64<<10)
+	}
+	const slotBytes = 9 << 10 // so that some cross a border of 4 KiB
+	for i, pieces := range [][2]int{{112, 1024}, {111, 1}, {112, 1001}, {112, r.maxPayload() - 112}, {12, r.maxPayload() - 12}} {
+		head, at := r.pattern(pieces[0], uint64(i)), i*slotBytes+port.HeaderRoomBytes
+		tail := memory[at : at+pieces[1]]
+		want := r.pattern(pieces[1], uint64(i+100))
+		copy(tail, want)
+		rx := r.request(r.pattern(128, 7))
+		copy(rx.Payload[:len(head)], head)
+		r.reply(port.Tx{Frame: rx.Frame, Bytes: len(head), Tail: tail, Token: uint64(i + 1), RoomBytes: port.HeaderRoomBytes})
+		r.expect(append(head, want...))
+		if got := r.tokens(1); len(got) != 1 || got[0] != uint64(i+1) {
+			r.t.Fatalf("tokens %v, want %d", got, i+1)
+		}
+		r.same(tail, want)
+		if c := r.Port.Census(); c.Slots != 0 {
+			r.t.Fatalf("%d slots are in flight after their token came back", c.Slots)
 		}
 	}
 	r.settle()

@@ -18,6 +18,7 @@
 // is the caller's, and the place of the call names it):
 //
 //   - a frame that is sent, released or read as Raw is held;
-//   - a sent frame and its tail do not change before their completion;
+//   - a sent frame and its tail, with its headers when it left in place, do not
+//     change before their completion;
 //   - what a returned frame held is gone: it is poisoned with 0xDB.
 package porttest

@@ -29,6 +29,7 @@ type Memory struct {
 	tx         queue[sent]
 	completion queue[sent]
 	replies    queue[reply]
+	lost       []sent // by Reset: never completed
 	drops      port.Drops
 	stalled    bool
 	closed     bool
@@ -61,6 +62,7 @@ type sent struct {
 	frame port.Frame
 	bytes int
 	tail  []byte
+	room  []byte // of a datagram in place: the frame's part stands here, in front of tail
 	token uint64
 	flush int    // the Flush that transmitted it
 	seal  uint64 // hash of frame and tail at Send, when strict
@@ -94,6 +96,9 @@ func New(options Options) *Memory {
 		MaxPayload: o.MaxPayload, MaxPayload6: o.MaxPayload - 20,
 		Headroom: headroomBytes, MaxSegments: o.MaxSegments, ZeroCopyTail: o.MaxSegments > 1,
 		RxTimestamps: true,
+	}
+	if o.InPlace {
+		m.caps.InPlaceBytes = headroomBytes
 	}
 	for f := o.Frames - 1; f >= 0; f-- {
 		m.free = append(m.free, port.Frame(f))
@@ -171,7 +176,10 @@ func (m *Memory) sendOne(t *port.Tx) {
 		m.drops[port.DropTooLong]++
 		s.bytes, s.tail = 0, nil
 	}
-	if m.opt.MaxSegments == 1 && len(s.tail) > 0 {
+	if m.opt.InPlace && len(s.tail) > 0 && t.RoomBytes >= headroomBytes+t.Bytes {
+		s.room = before(s.tail, s.bytes)
+		copy(s.room, m.room(t.Frame))
+	} else if m.opt.MaxSegments == 1 && len(s.tail) > 0 {
 		s.bytes += copy(m.room(t.Frame)[s.bytes:], s.tail)
 		s.tail = nil
 	}
@@ -229,7 +237,7 @@ func (m *Memory) Flush() error {
 	if !m.stalled {
 		m.transmit()
 	}
-	m.reclaim(m.opt.LateFlushes)
+	m.reclaim(max(m.opt.LateFlushes, m.lateFlushes()))
 	m.refill()
 	return nil
 }
@@ -253,7 +261,7 @@ func (m *Memory) deliver(s *sent) {
 	if s.bytes == 0 && s.tail == nil {
 		return // dropped by Send
 	}
-	head, to := m.room(s.frame)[:s.bytes], m.frames[s.frame].from
+	head, to := m.head(s), m.frames[s.frame].from
 	if m.opt.Sink != nil {
 		m.opt.Sink(head, s.tail, to)
 		return
@@ -264,12 +272,27 @@ func (m *Memory) deliver(s *sent) {
 	}
 }
 
+// lateFlushes is not 0 while NextCompletion decides.
+func (m *Memory) lateFlushes() int {
+	if m.opt.NextCompletion != nil {
+		return 1
+	}
+	return 0
+}
+
 // reclaim returns the frames whose completion is due, in the order of their
-// sending, as long as there is room for their tokens. Caller holds mu.
+// sending unless NextCompletion says otherwise, as long as there is room for their
+// tokens. Caller holds mu.
 func (m *Memory) reclaim(lateFlushes int) {
 	for m.completion.size > 0 {
 		s := m.completion.front()
-		if s.flush+lateFlushes > m.flush {
+		if m.opt.NextCompletion != nil && lateFlushes > 0 {
+			i := m.opt.NextCompletion(m.completion.size)
+			if i < 0 {
+				return
+			}
+			m.completion.toFront(i)
+		} else if s.flush+lateFlushes > m.flush {
 			return
 		}
 		if s.token != 0 && !m.tokens.push(s.token) {
@@ -279,10 +302,35 @@ func (m *Memory) reclaim(lateFlushes int) {
 			m.mustBeSealed(s)
 		}
 		f := s.frame
-		s.tail = nil
+		*s = sent{}
 		m.completion.pop()
 		m.giveBack(f)
 	}
+}
+
+// head is the frame's part of a sent datagram, wherever it stands.
+func (m *Memory) head(s *sent) []byte {
+	if s.room != nil {
+		return s.room
+	}
+	return m.room(s.frame)[:s.bytes]
+}
+
+// slots counts the datagrams in flight that stand for a slot. Caller holds mu.
+func (m *Memory) slots() (n int) {
+	for _, q := range []*queue[sent]{&m.tx, &m.completion} {
+		for i := range q.size {
+			if q.at(i).room != nil {
+				n++
+			}
+		}
+	}
+	for i := range m.lost {
+		if m.lost[i].room != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // refill lends free frames to the wire. Caller holds mu, or is New.
@@ -340,7 +388,7 @@ func (m *Memory) Census() port.Census {
 	defer m.mu.Unlock()
 	return port.Census{
 		Free: len(m.free), Fill: m.fill.size, Rx: m.rx.size, Held: m.held,
-		Tx: m.tx.size, Completion: m.completion.size, All: m.opt.Frames,
+		Tx: m.tx.size + len(m.lost), Completion: m.completion.size, All: m.opt.Frames, Slots: m.slots(),
 	}
 }
 

@@ -59,11 +59,15 @@ func (m *Memory) Stall(stalled bool) {
 }
 
 // Reset loses everything in flight in both directions, as a network card does when
-// its link is reset. Sent frames complete, so their tokens come back; datagrams in
-// the rx queue go back to the wire. Only the port's owner may call it.
+// its link is reset. Sent frames complete, so their tokens come back (unless
+// LoseAtReset); datagrams in the rx queue go back to the wire. Only the port's owner
+// may call it.
 func (m *Memory) Reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.opt.LoseAtReset {
+		m.lose()
+	}
 	for s, ok := m.tx.pop(); ok; s, ok = m.tx.pop() {
 		m.drops[port.DropTxError]++
 		s.flush = m.flush
@@ -75,4 +79,15 @@ func (m *Memory) Reset() {
 	}
 	m.reclaim(0)
 	m.refill()
+}
+
+// lose takes what is in flight out of the world. Caller holds mu.
+func (m *Memory) lose() {
+	for _, q := range []*queue[sent]{&m.tx, &m.completion} {
+		for s, ok := q.pop(); ok; s, ok = q.pop() {
+			m.drops[port.DropTxError]++
+			m.frames[s.frame].place = placeCompletion
+			m.lost = append(m.lost, s)
+		}
+	}
 }

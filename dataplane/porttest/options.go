@@ -19,6 +19,15 @@ type Options struct {
 	Strict bool
 	// LateFlushes keeps transmitted frames uncompleted for that many Flushes more.
 	LateFlushes int
+	// InPlace lets datagrams with room in front of their tail leave in one piece: the
+	// frame's part is copied into that room.
+	InPlace bool
+	// NextCompletion, when set, says which of n transmitted datagrams, oldest first,
+	// completes next: 0 to n-1, or -1 for none now. It replaces LateFlushes.
+	NextCompletion func(n int) int
+	// LoseAtReset makes Reset lose completions as well: slots and frames in flight
+	// never come back, as from a device that is gone.
+	LoseAtReset bool
 	// SendAtMost makes each Send take no more than that many, so that callers meet
 	// backpressure all the time; 0 = no limit.
 	SendAtMost int

@@ -25,6 +25,18 @@ func (q *queue[T]) push(v T) bool {
 
 func (q *queue[T]) front() *T { return &q.slots[q.head] }
 
+// at is the i-th, from the front.
+func (q *queue[T]) at(i int) *T { return &q.slots[(q.head+i)%len(q.slots)] }
+
+// toFront moves the i-th to the front; the order of the others stays.
+func (q *queue[T]) toFront(i int) {
+	v := *q.at(i)
+	for ; i > 0; i-- {
+		*q.at(i) = *q.at(i - 1)
+	}
+	*q.at(0) = v
+}
+
 func (q *queue[T]) pop() (v T, ok bool) {
 	if q.size == 0 {
 		return v, false

@@ -14,7 +14,7 @@ var sealSeed = maphash.MakeSeed()
 
 // seal is the hash of all bytes of a sent datagram.
 func (m *Memory) seal(s *sent) uint64 {
-	return maphash.Bytes(sealSeed, m.room(s.frame)[:s.bytes]) ^ 31*maphash.Bytes(sealSeed, s.tail)
+	return maphash.Bytes(sealSeed, m.head(s)) ^ 31*maphash.Bytes(sealSeed, s.tail)
 }
 
 func (m *Memory) mustBeSealed(s *sent) {

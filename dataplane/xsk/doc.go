@@ -44,6 +44,12 @@
 // a packet's descriptors come one after another, frame first, so the token is due
 // when the last one has come.
 //
+// # In place
+//
+// With slabs on 2 MiB pages, a tail with room in front of it leaves as one descriptor
+// together with its headers, which are moved into that room (inplace.go). The frame
+// then stands for the slot: it stays in tx, and is free when the slot has come back.
+//
 // # Longer than a frame
 //
 // With multi-buffer receive a packet may come as a chain of frames. Its pieces are
@@ -55,6 +61,8 @@
 //
 //   - every frame is in exactly one place; a descriptor that names a frame which is
 //     not where it should be is counted (kernel_invalid) and ignored;
+//   - a packet in place lies in one 2 MiB page; a completion is believed only if the
+//     frame that its ticket names stands for its address;
 //   - frames in flight to the network never exceed the completion queue, so that
 //     the kernel always finds room there;
 //   - nothing needs a privilege once the sockets are open.

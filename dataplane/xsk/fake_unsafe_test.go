@@ -29,7 +29,7 @@ func newShared(entries int) shared {
 	return shared{producer: &words[0], consumer: &words[1], flags: &words[2], mask: uint32(entries - 1)}
 }
 
-func newFakeKernel(o PortOptions, slabBytes int) *fakeKernel {
+func newFakeKernel(o PortOptions, slabBytes int, pattern Slabs) *fakeKernel {
 	o.Options = o.Options.withDefaults()
 	framesBytes := o.Frames * o.FrameBytes
 	// Words make the memory aligned.
@@ -37,7 +37,8 @@ func newFakeKernel(o PortOptions, slabBytes int) *fakeKernel {
 	memory := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*8)
 	slab := memory[framesBytes:]
 	if slabBytes > 0 {
-		o.Slabs = &Slabs{Path: "fake", Bytes: slab}
+		pattern.Path, pattern.Bytes = "fake", slab
+		o.Slabs = &pattern
 	}
 	p := newPort(o, 1500)
 	p.sock = &Socket{opt: o.Options, zeroCopy: o.Bind == BindZeroCopy, umem: &umem{
@@ -45,6 +46,7 @@ func newFakeKernel(o PortOptions, slabBytes int) *fakeKernel {
 	}}
 	if slabBytes > 0 {
 		p.sock.umem.slabBase, p.sock.umem.slabBytes = addressOf(slab), uint64(slabBytes)
+		p.sock.umem.unaligned = pattern.Huge
 	}
 	s := p.sock
 	s.fill = fillQueue{shared: newShared(o.Slots), addrs: make([]uint64, o.Slots)}
@@ -70,6 +72,9 @@ func (k *fakeKernel) deliver(packet []byte, pieceBytes int) bool {
 		copy(s.umem.memory[addr:], packet[:n])
 		packet = packet[n:]
 		d := Desc{Addr: addr, Len: uint32(n)}
+		if s.umem.unaligned {
+			d.Addr = addr - dataOffsetBytes | dataOffsetBytes<<48
+		}
 		if len(packet) > 0 {
 			d.Options = Continued
 		}
@@ -91,8 +96,14 @@ func (k *fakeKernel) transmit() bool {
 	for {
 		d := s.tx.descs[k.txHead&s.tx.mask]
 		k.txHead++
-		if d.Addr/s.umem.frameBytes != (d.Addr+uint64(d.Len)-1)/s.umem.frameBytes {
+		if !s.umem.unaligned && d.Addr/s.umem.frameBytes != (d.Addr+uint64(d.Len)-1)/s.umem.frameBytes {
 			panic("a descriptor crosses a chunk")
+		}
+		if uint64(d.Len) > s.umem.frameBytes {
+			panic("a descriptor is longer than a chunk")
+		}
+		if k.p.opt.Slabs != nil && k.p.opt.Slabs.OneDescriptor && d.Options&Continued != 0 && d.Addr >= s.umem.framesBytes {
+			panic("a tail for a card that takes one descriptor")
 		}
 		packet = append(packet, s.Bytes(d)...)
 		addrs = append(addrs, d.Addr)
@@ -126,6 +137,8 @@ type machine struct {
 	held     []port.Rx
 	expect   [][]byte // payloads sent, in order
 	tokens   map[uint64]bool
+	rooms    map[int]uint64 // token by slot whose header room is in flight
+	inPlace  int            // sent so
 	next     uint64
 	random   *rand.Rand
 	zeroCopy bool
@@ -137,15 +150,17 @@ func newMachine(t *rapid.T) *machine {
 		Frames: rapid.IntRange(8, 24).Draw(t, "frames"), Slots: 1 << rapid.IntRange(2, 5).Draw(t, "slots"),
 		FrameBytes: 2048, MaxBatch: 4, MultiBuffer: true,
 	}}
-	slabBytes := 0
+	slabBytes, slabs := 0, Slabs{}
 	if rapid.Bool().Draw(t, "slabs") {
 		slabBytes = 64 << 10
+		slabs.Huge = rapid.Bool().Draw(t, "huge")
+		slabs.OneDescriptor = rapid.Bool().Draw(t, "one descriptor")
 	}
 	if zeroCopy {
 		o.Bind = BindZeroCopy
 	}
-	k := newFakeKernel(o, slabBytes)
-	m := &machine{fakeKernel: k, tokens: map[uint64]bool{}, zeroCopy: zeroCopy, random: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))}
+	k := newFakeKernel(o, slabBytes, slabs)
+	m := &machine{fakeKernel: k, tokens: map[uint64]bool{}, rooms: map[int]uint64{}, zeroCopy: zeroCopy, random: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))}
 	m.packet = fakeRequest
 	for i := range k.slab {
 		k.slab[i] = byte(m.random.Uint32())
@@ -173,16 +188,20 @@ func (m *machine) send(t *rapid.T) {
 	for i := range head {
 		head[i] = byte(m.random.Uint32())
 	}
-	tail := make([]byte, 300)
-	if len(m.slab) > 0 {
-		at := m.random.IntN(len(m.slab) - 1200)
-		tail = m.slab[at : at+1+m.random.IntN(1200)]
-	}
+	tail, slot, room := m.tail()
 	want := append(append([]byte(nil), head...), tail...)
 	m.next++
-	if m.p.Send([]port.Tx{{Frame: r.Frame, Bytes: n, Tail: tail, Token: m.next}}) == 0 {
+	if room > 0 {
+		n = min(n, room-inPlaceBytes)
+		want = append(append([]byte(nil), head[:n]...), tail...)
+	}
+	if m.p.Send([]port.Tx{{Frame: r.Frame, Bytes: n, Tail: tail, Token: m.next, RoomBytes: room}}) == 0 {
 		m.held = append(m.held, r)
 		return
+	}
+	if room > 0 {
+		m.rooms[slot] = m.next
+		m.inPlace++
 	}
 	m.tokens[m.next] = true
 	m.expect = append(m.expect, want)
@@ -193,7 +212,7 @@ func (m *machine) check(t *rapid.T) {
 	if d[port.DropKernelInvalid] != 0 || d[port.DropHeaders] != 0 {
 		t.Fatalf("drops %v", d)
 	}
-	if c := m.p.Census(); !c.Balanced() || c.Held != len(m.held) || c.Tx < 0 || c.Fill < 0 {
+	if c := m.p.Census(); !c.Balanced() || c.Held != len(m.held) || c.Tx < 0 || c.Fill < 0 || c.Slots < len(m.rooms)-m.p.tokens.size {
 		t.Fatalf("census %+v with %d held", c, len(m.held))
 	}
 	for _, packet := range m.sent {
@@ -212,7 +231,37 @@ func (m *machine) collect(t *rapid.T, into []uint64) {
 			t.Fatalf("token %d came twice, or was never sent", token)
 		}
 		delete(m.tokens, token)
+		for slot, t := range m.rooms {
+			if t == token {
+				delete(m.rooms, slot)
+			}
+		}
 	}
+}
+
+// Slots of the machine: room, then a value.
+const (
+	fakeSlotBytes = 2048
+	fakeRoomBytes = port.HeaderRoomBytes
+)
+
+// tail chooses what a reply ends in: with replies in place a slot's value, and its
+// room unless that is in flight; else any piece of the slabs, across chunks.
+func (m *machine) tail() (tail []byte, slot, room int) {
+	if len(m.slab) == 0 {
+		return make([]byte, 300), 0, 0
+	}
+	if !m.p.opt.Slabs.inPlace() {
+		at := m.random.IntN(len(m.slab) - 1200)
+		return m.slab[at : at+1+m.random.IntN(1200)], 0, 0
+	}
+	slot = m.random.IntN(len(m.slab) / fakeSlotBytes)
+	at := slot*fakeSlotBytes + fakeRoomBytes
+	tail = m.slab[at : at+1+m.random.IntN(1200)]
+	if _, taken := m.rooms[slot]; taken {
+		return tail, slot, 0
+	}
+	return tail, slot, fakeRoomBytes
 }
 
 // TestAgainstFakeKernel: whatever the order of events, frames and tokens come back
@@ -292,7 +341,7 @@ func (m *machine) drain(t *rapid.T) {
 		m.collect(t, make([]uint64, 64))
 	}
 	m.check(t)
-	if c := m.p.Census(); c.Tx+c.Completion+c.Held != 0 || len(m.tokens) != 0 || m.p.txDescs != 0 {
+	if c := m.p.Census(); c.Tx+c.Completion+c.Held+c.Slots != 0 || len(m.rooms) != 0 || len(m.tokens) != 0 || m.p.txDescs != 0 {
 		t.Fatalf("census %+v, %d tokens and %d descriptors did not come back", c, len(m.tokens), m.p.txDescs)
 	}
 }
@@ -305,5 +354,9 @@ func TestCapsOfZeroCopy(t *testing.T) {
 	o.Slabs = &Slabs{}
 	if c := capsOf(&o, 9000); c.MaxSegments != 2 || !c.ZeroCopyTail || c.MaxPayload != 8972 {
 		t.Errorf("with slabs %+v", c)
+	}
+	o.Slabs = &Slabs{Huge: true, OneDescriptor: true}
+	if c := capsOf(&o, 1500); c.MaxSegments != 1 || c.ZeroCopyTail || c.InPlaceBytes != inPlaceBytes {
+		t.Errorf("one descriptor: %+v", c)
 	}
 }

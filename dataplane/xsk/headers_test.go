@@ -217,3 +217,18 @@ func TestKernelVersions(t *testing.T) {
 		t.Error("multi-buffer begins with 6.6")
 	}
 }
+
+func BenchmarkTurnRound(b *testing.B) {
+	for _, name := range []string{"IPv4", "IPv6"} {
+		packet := samples(b)[name]
+		b.Run(name, func(b *testing.B) {
+			var h headers
+			if !parse(packet, &h) {
+				b.Fatal("the request does not parse")
+			}
+			for b.Loop() {
+				turnRound(packet, &h, 100, 0x1234)
+			}
+		})
+	}
+}

@@ -35,6 +35,8 @@ type LadderOptions struct {
 	Customize func(queue int, o *PortOptions)
 	// Load makes the program; nil = bpf.LoadSteer.
 	Load func(bpf.SteerConfig) (Program, error)
+
+	zeroCopySegments int // descriptors a packet that the driver says it takes in zero-copy; 0 = unknown
 }
 
 // Step is what became of one rung.
@@ -60,6 +62,8 @@ type Ladder struct {
 	Rung    port.Rung
 	Steps   []Step // in the order in which they were tried
 	Program Program
+
+	note string // what the rung goes without
 }
 
 // A LadderError says why no rung works.
@@ -103,6 +107,9 @@ func OpenLadder(o LadderOptions) (*Ladder, error) {
 	if len(o.Rungs) == 0 {
 		o.Rungs = allRungs
 	}
+	if features, err := readFeatures(link.Index); err == nil && features.Known {
+		o.zeroCopySegments = features.ZeroCopyMaxSegments
+	}
 	return o.climb(link)
 }
 
@@ -136,8 +143,11 @@ func (o *LadderOptions) tryRung(link *net.Interface, rung port.Rung) (*Ladder, s
 		return nil, "", err
 	}
 	l, err := o.openRung(link, rung, true)
-	if err == nil || !errors.Is(err, errSlabs) {
-		return l, "", err
+	if err == nil {
+		return l, l.note, nil
+	}
+	if !errors.Is(err, errSlabs) {
+		return nil, "", err
 	}
 	note := "tails are copied: " + err.Error()
 	l, err = o.openRung(link, rung, false)
@@ -222,6 +232,7 @@ func (l *Ladder) openQueue(o *LadderOptions, pattern PortOptions, queue int, sla
 	if !slabs {
 		pattern.Slabs = nil
 	}
+	l.limitSlabs(&pattern, o.zeroCopySegments)
 	p, err := Open(pattern)
 	if err != nil && pattern.Slabs != nil && errors.Is(err, ErrUnsupported) {
 		return fmt.Errorf("%w: %w", errSlabs, err)
@@ -231,6 +242,22 @@ func (l *Ladder) openQueue(o *LadderOptions, pattern PortOptions, queue int, sla
 	}
 	l.Ports = append(l.Ports, p)
 	return nil
+}
+
+// limitSlabs fits the use of slabs to what the driver takes: without packets of
+// several descriptors only replies in place are left, and these need 2 MiB pages.
+func (l *Ladder) limitSlabs(p *PortOptions, segments int) {
+	if p.Slabs == nil || p.Bind != BindZeroCopy || segments != 1 {
+		return
+	}
+	if !p.Slabs.Huge {
+		l.note = fmt.Sprintf("values are copied: %s takes one descriptor a packet, and %s is not on 2 MiB pages (mount hugetlbfs there)", p.Interface, p.Slabs.Path)
+		p.Slabs = nil
+		return
+	}
+	one := *p.Slabs
+	one.OneDescriptor = true
+	p.Slabs = &one
 }
 
 // Close detaches the program, then closes the ports: no packet is redirected to a

@@ -30,7 +30,20 @@ func (b Bind) String() string {
 type Slabs struct {
 	Path  string
 	Bytes []byte // the mapping in which the tails given to Send lie, from the file's start
+	// Huge says that the file is on 2 MiB pages. Then replies can leave in place: a
+	// packet may lie anywhere in such a page (XDP_UMEM_UNALIGNED_CHUNK_FLAG). On small
+	// pages the kernel would swallow those that cross from one into another.
+	Huge bool
+	// OneDescriptor says that the driver takes no packets of several descriptors
+	// (xdp_zc_max_segs is 1): XDP_USE_SG is not asked for, and tails are copied.
+	OneDescriptor bool
 }
+
+// tails says whether tails leave as descriptors of their own.
+func (s *Slabs) tails() bool { return s != nil && !s.OneDescriptor }
+
+// inPlace says whether replies leave out of the slabs in one descriptor.
+func (s *Slabs) inPlace() bool { return s != nil && s.Huge }
 
 // Options says how to open the socket of one hardware queue.
 type Options struct {
@@ -40,7 +53,8 @@ type Options struct {
 	// MultiBuffer asks for packets of several descriptors (XDP_USE_SG): requests
 	// longer than a frame. The XDP program must be of the xdp.frags kind.
 	MultiBuffer bool
-	// Slabs, when set, are part of the UMEM; it implies XDP_USE_SG.
+	// Slabs, when set, are part of the UMEM. Unless they say OneDescriptor, that
+	// implies XDP_USE_SG.
 	Slabs *Slabs
 
 	Frames     int // frames in all; 0 = 4,096

@@ -45,6 +45,7 @@ type Port struct {
 	inFill  int          // given to the fill queue, not received
 	held    int
 	inTx    int    // frames sent, not reclaimed
+	slots   int    // of inTx, those that stand for a slot
 	txDescs uint32 // descriptors sent, not reclaimed; never more than the completion queue has entries
 
 	fillTarget int  // frames to keep in the fill queue
@@ -75,7 +76,8 @@ type frame struct {
 	queue        uint16
 	bounce       int16 // 1 + index of the bounce buffer that holds the packet; 0 = it is in the frame
 	place        place
-	tails        uint8 // slab descriptors that are sent with it
+	tails        uint8  // slab descriptors that are sent with it
+	slot         uint64 // even address of the packet that is sent in its stead, out of a slab; 0 = none
 }
 
 // partial is a packet some of whose descriptors have completed. A packet's come one
@@ -150,7 +152,10 @@ func capsOf(o *PortOptions, mtu int) port.Caps {
 	if c.Rung == 0 {
 		c.Rung = map[Bind]port.Rung{BindCopy: port.RungXDPCopy, BindZeroCopy: port.RungXDPZeroCopy}[o.Bind]
 	}
-	if o.Slabs != nil {
+	if o.Slabs.inPlace() {
+		c.InPlaceBytes = inPlaceBytes
+	}
+	if o.Slabs.tails() {
 		c.MaxSegments, c.ZeroCopyTail = 2, o.Bind == BindZeroCopy
 	} else {
 		room := o.FrameBytes - dataOffsetBytes - maxHeaderBytes
@@ -161,6 +166,17 @@ func capsOf(o *PortOptions, mtu int) port.Caps {
 
 // Caps implements [port.Port].
 func (p *Port) Caps() port.Caps { return p.caps }
+
+// InvalidSent counts the descriptors to send that the kernel found invalid: packets
+// it swallowed. Unlike the port's other methods it may be called from any goroutine,
+// while nobody closes the port.
+func (p *Port) InvalidSent() uint64 {
+	st, err := p.sock.Statistics()
+	if err != nil {
+		return 0
+	}
+	return st.Tx_invalid_descs
+}
 
 // FD is the socket's descriptor, for the program's XSKMAP.
 func (p *Port) FD() int { return p.sock.fd }
@@ -300,7 +316,7 @@ func (p *Port) Wake() { p.waker.Wake() }
 func (p *Port) Census() port.Census {
 	c := port.Census{Free: len(p.free), Held: p.held, All: p.opt.Frames}
 	if p.isClosed() {
-		c.Fill, c.Tx = p.inFill, p.inTx
+		c.Fill, c.Tx, c.Slots = p.inFill, p.inTx, p.slots
 		return c
 	}
 	c.Rx = min(p.sock.rx.waiting(), p.inFill)
@@ -309,7 +325,7 @@ func (p *Port) Census() port.Census {
 		c.Rx++ // its first frame waits for the rest
 	}
 	c.Completion = p.sock.completion.framesWaiting(p.sock.umem.framesBytes)
-	c.Tx = p.inTx - c.Completion
+	c.Tx, c.Slots = p.inTx-c.Completion, p.slots
 	return c
 }
 

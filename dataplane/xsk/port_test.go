@@ -117,6 +117,38 @@ func TestConformFromSlabs(t *testing.T) {
 	}
 }
 
+// TestConformInPlace sends replies out of the slabs in one descriptor, on 2 MiB pages,
+// where packets may cross borders of 4 KiB.
+func TestConformInPlace(t *testing.T) {
+	giveBack, err := alloc.BorrowHugePages(16 << 20)
+	if err != nil {
+		t.Skip("missing: ", err)
+	}
+	defer giveBack()
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "hugetlbfs", 0, "pagesize=2M"); err != nil {
+		t.Skip("missing: hugetlbfs: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	for name, server := range map[string]string{"IPv4": "10.77.0.1", "IPv6": "fd77::1"} {
+		t.Run(name, func(t *testing.T) {
+			net := newTopology(t, 1, 1500)
+			slabs := slabFile(t, dir)
+			slabs.Huge, slabs.OneDescriptor = true, true
+			porttest.Conform(t, func(t *testing.T) porttest.Setup {
+				o := ladderOptions(port.RungXDPCopy)
+				o.Customize = func(_ int, o *PortOptions) { o.Slabs = slabs }
+				l := net.open(t, o)
+				if c := l.Ports[0].Caps(); c.MaxSegments != 1 || c.InPlaceBytes == 0 {
+					t.Fatalf("capabilities %+v", c)
+				}
+				peer := dialQueue(t, net.client, server, l, 0)
+				return porttest.Setup{Port: l.Ports[0], Peer: peer, Tails: slabs.Bytes, Datagrams: 5_000}
+			})
+		})
+	}
+}
+
 // TestConformWithVLAN: the peer is a raw socket of this package on the other end,
 // because not every kernel has VLAN interfaces. It checks every byte of the headers.
 func TestConformWithVLAN(t *testing.T) {

@@ -110,6 +110,9 @@ func driverOf(name string) string {
 	return unix.ByteSliceToString(info.Driver[:])
 }
 
+// Queues is the number of receive queues that an interface uses.
+func Queues(name string) int { return rxQueues(name) }
+
 // rxQueues is the number of receive queues in use. Interfaces that do not say have 1.
 func rxQueues(name string) int {
 	c, err := readChannels(name)

@@ -37,8 +37,9 @@ func (p *Port) Recv(rx []port.Rx) int {
 // ready in it.
 func (p *Port) accept(d Desc) (port.Frame, bool) {
 	u := p.sock.umem
-	f, start := port.Frame(d.Addr/u.frameBytes), d.Addr%u.frameBytes
-	if d.Addr >= u.framesBytes || int(f) >= len(p.frames) || p.frames[f].place != placeFill || start+uint64(d.Len) > u.frameBytes {
+	addr := u.plain(d.Addr)
+	f, start := port.Frame(addr/u.frameBytes), addr%u.frameBytes
+	if addr >= u.framesBytes || int(f) >= len(p.frames) || p.frames[f].place != placeFill || start+uint64(d.Len) > u.frameBytes {
 		p.drops[port.DropKernelInvalid]++
 		return 0, false
 	}

@@ -31,6 +31,10 @@ func (p *Port) sendOne(t *port.Tx) bool {
 	if len(t.Tail) > 0 && p.opt.Slabs != nil {
 		addr, inSlab = p.sock.umem.slabAddr(t.Tail)
 	}
+	if inSlab && p.fitsInPlace(t, addr) {
+		return p.sendInPlace(t, addr)
+	}
+	inSlab = inSlab && p.opt.Slabs.tails()
 	if !p.hasRoom(t, addr, inSlab) {
 		return false
 	}
@@ -75,10 +79,6 @@ func (p *Port) tailDescs(addr uint64, bytes int) uint32 {
 // copied must fit behind the frame's part.
 func (p *Port) isTooLong(t *port.Tx, inSlab bool) bool {
 	fr := &p.frames[t.Frame]
-	limit := p.caps.MaxPayload
-	if fr.headers.v6 {
-		limit = p.caps.MaxPayload6
-	}
 	start := int(fr.start)
 	if fr.bounce != 0 {
 		start = dataOffsetBytes // where unbounce will put it
@@ -88,7 +88,15 @@ func (p *Port) isTooLong(t *port.Tx, inSlab bool) bool {
 	if !inSlab {
 		inFrame += len(t.Tail)
 	}
-	return t.Bytes < 0 || t.Bytes+len(t.Tail) > limit || inFrame > room || len(t.Tail) > (maxTailDescs-1)*p.opt.FrameBytes
+	return t.Bytes < 0 || p.isLongerThanPath(t) || inFrame > room || len(t.Tail) > (maxTailDescs-1)*p.opt.FrameBytes
+}
+
+func (p *Port) isLongerThanPath(t *port.Tx) bool {
+	limit := p.caps.MaxPayload
+	if p.frames[t.Frame].headers.v6 {
+		limit = p.caps.MaxPayload6
+	}
+	return t.Bytes+len(t.Tail) > limit
 }
 
 // drop ends a datagram that is not sent.
@@ -126,7 +134,7 @@ func payloadSum(inFrame []byte, t *port.Tx) uint16 {
 // A tail that was copied is not read any more: its token is due at once.
 func (p *Port) submit(t *port.Tx, packetBytes int, addr uint64, inSlab bool) {
 	fr := &p.frames[t.Frame]
-	fr.place, fr.token, fr.tails = placeTx, 0, 0
+	fr.place, fr.token, fr.tails, fr.slot = placeTx, 0, 0, 0
 	p.held--
 	p.inTx++
 	d := Desc{Addr: uint64(t.Frame)*p.sock.umem.frameBytes + uint64(fr.start), Len: uint32(packetBytes)}
@@ -180,7 +188,9 @@ func (p *Port) completed(addr uint64) {
 	f := port.Frame(addr / u.frameBytes)
 	isFrame := addr < u.framesBytes
 	switch {
-	case !isFrame && p.partial.left > 0:
+	case !isFrame && p.partial.left == 0:
+		p.slotCompleted(addr)
+	case !isFrame:
 		p.txDescs--
 		p.partial.left--
 		if p.partial.left == 0 {
@@ -201,6 +211,9 @@ func (p *Port) completed(addr uint64) {
 func (p *Port) finish(f port.Frame) {
 	if t := p.frames[f].token; t != 0 {
 		p.tokens.push(t)
+	}
+	if p.frames[f].slot != 0 {
+		p.slots--
 	}
 	p.inTx--
 	p.pushFree(f)

@@ -47,7 +47,7 @@ func OpenSocket(o Options) (_ *Socket, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("xsk: interface %s: %w", o.Interface, err)
 	}
-	s := &Socket{opt: o, fd: -1, ifindex: link.Index, useSG: o.MultiBuffer || o.Slabs != nil}
+	s := &Socket{opt: o, fd: -1, ifindex: link.Index, useSG: o.MultiBuffer || o.Slabs.tails()}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
@@ -64,7 +64,7 @@ func OpenSocket(o Options) (_ *Socket, err error) {
 // checkKernel refuses tails in descriptors of their own where sending them wrongly
 // loses frames.
 func (s *Socket) checkKernel() error {
-	if s.opt.Slabs == nil {
+	if !s.opt.Slabs.tails() {
 		return nil
 	}
 	return tailsSupported(runningKernel())

@@ -16,13 +16,16 @@ import (
 //	| frames     | slabs (second mapping)    |     all cut into chunks of frameBytes
 //	+------------+---------------------------+
 //
-// An address in a descriptor is an offset into it.
+// An address in a descriptor is an offset into it. With slabs on 2 MiB pages packets
+// may lie anywhere; then the kernel gives addresses of received ones as the chunk's,
+// with the offset in the upper 16 bits.
 type umem struct {
 	memory      []byte
 	framesBytes uint64
 	frameBytes  uint64
 	slabBase    uintptr // where the caller's mapping of the slabs begins; 0 = no slabs
 	slabBytes   uint64
+	unaligned   bool          // packets may lie anywhere: the slabs are on 2 MiB pages
 	region      *alloc.Region // owner of the memory when there are no slabs
 	mapping     []byte        // owner of the memory when there are
 }
@@ -59,7 +62,7 @@ func (u *umem) mapWithSlabs(s *Slabs) error {
 	if u.slabBytes == 0 {
 		return fmt.Errorf("xsk: slabs in %s: %d bytes are less than a chunk of %d", s.Path, len(s.Bytes), u.frameBytes)
 	}
-	u.slabBase = addressOf(s.Bytes)
+	u.slabBase, u.unaligned = addressOf(s.Bytes), s.Huge
 	total := u.framesBytes + u.slabBytes
 	u.mapping, err = mapPair(u.framesBytes, int(file.Fd()), u.slabBytes)
 	if err != nil {
@@ -76,6 +79,12 @@ func (u *umem) slabAddr(b []byte) (uint64, bool) {
 		return 0, false
 	}
 	return u.framesBytes + offset, true
+}
+
+// plain is an address from the kernel as an offset into memory.
+func (u *umem) plain(addr uint64) uint64 {
+	const offsetShift, addrMask = 48, 1<<48 - 1 // XSK_UNALIGNED_BUF_…
+	return addr&addrMask + addr>>offsetShift
 }
 
 // frame is the whole chunk of a frame.
@@ -97,7 +106,11 @@ func (u *umem) close() error {
 }
 
 func (u *umem) registration() unix.XDPUmemReg {
-	return unix.XDPUmemReg{
+	r := unix.XDPUmemReg{
 		Addr: uint64(addressOf(u.memory)), Len: uint64(len(u.memory)), Size: uint32(u.frameBytes),
 	}
+	if u.unaligned {
+		r.Flags = unix.XDP_UMEM_UNALIGNED_CHUNK_FLAG
+	}
+	return r
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -28,6 +29,9 @@ type Lab struct {
 	Server, Client NS
 }
 
+// labs counts those of this process, to name each one's namespaces.
+var labs atomic.Int64
+
 // NS is a named network namespace.
 type NS struct {
 	name   string
@@ -46,6 +50,9 @@ func New(cfg Config) (*Lab, error) {
 		return nil, ErrNotRoot
 	}
 	prefix := "gnt-lab-" + strconv.Itoa(os.Getpid())
+	if n := labs.Add(1); n > 1 {
+		prefix += "-" + strconv.FormatInt(n, 10)
+	}
 	l := &Lab{}
 	var err error
 	if l.Server, err = newNS(prefix + "-s"); err != nil {
@@ -64,6 +71,9 @@ func New(cfg Config) (*Lab, error) {
 func (l *Lab) Close() error {
 	return errors.Join(l.Server.remove(), l.Client.remove())
 }
+
+// Name is what `ip netns exec` knows the namespace by.
+func (n NS) Name() string { return n.name }
 
 func newNS(name string) (NS, error) {
 	ns := NS{name: name, handle: netns.None()}

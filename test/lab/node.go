@@ -25,7 +25,8 @@ type NodeConfig struct {
 	Bin      string // folder with gannet and gannet-dataplane
 	Datapath string // xdp or udp
 	Shards   int
-	Memory   int64 // bytes
+	Memory   int64  // bytes
+	CPUs     string // of the shards, e.g. "0"; empty: the node's default, the highest numbers
 	Flags    []string
 	Log      io.Writer // nil: kept in the data directory
 }
@@ -53,6 +54,9 @@ func (l *Lab) StartNode(ctx context.Context, cfg NodeConfig) (*Node, error) {
 	}
 	if cfg.Datapath != "udp" {
 		args = append(args, "--interface="+ServerDevice)
+	}
+	if cfg.CPUs != "" {
+		args = append(args, "--cpus="+cfg.CPUs)
 	}
 	n := &Node{lab: l, dir: dir, exit: make(chan error, 1)}
 	n.cmd = exec.Command(filepath.Join(cfg.Bin, "gannet"), append(args, cfg.Flags...)...)

@@ -53,3 +53,40 @@ func TestWrittenFormHasEveryField(t *testing.T) {
 		t.Errorf("a reported figure has goal %v", back.Rows[0]["goal"])
 	}
 }
+
+func TestReadTakesBackWhatWasWritten(t *testing.T) {
+	var table Table
+	table.Add(Row{ID: "ratio", Value: 0.2, N: 10, Rounds: 5, Spread: 0.03}.AtMost(0.25))
+	table.Void("lost", errors.New("nothing came back"))
+	path := filepath.Join(t.TempDir(), "x.json")
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := back.Rows[0]; len(back.Rows) != 2 || r.Rounds != 5 || r.Spread != 0.03 || *r.Goal != 0.25 || !r.Met {
+		t.Errorf("read back %+v", back.Rows)
+	}
+}
+
+func TestReadRefusesBrokenRows(t *testing.T) {
+	for name, text := range map[string]string{
+		"no field void":    `{"rows":[{"id":"a","value":1,"goal":null,"met":true,"n":1}]}`,
+		"no id":            `{"rows":[{"id":"","value":1,"goal":null,"met":true,"void":false,"n":1}]}`,
+		"void and met":     `{"rows":[{"id":"a","value":1,"goal":2,"met":true,"void":true,"n":1}]}`,
+		"reported, unmet":  `{"rows":[{"id":"a","value":1,"goal":null,"met":false,"void":false,"n":1}]}`,
+		"met is no bool":   `{"rows":[{"id":"a","value":1,"goal":null,"met":"yes","void":false,"n":1}]}`,
+		"not JSON at all":  `rows`,
+		"value is missing": `{"rows":[{"id":"a","goal":null,"met":true,"void":false,"n":1}]}`,
+	} {
+		path := filepath.Join(t.TempDir(), "x.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(path); err == nil {
+			t.Errorf("%s: taken for good", name)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+//go:build amd64 || arm64
+
+package shard
+
+import "unsafe"
+
+// The prefetch instructions ask for a cache line and go on: unlike a load they
+// neither wait for it nor fault, so the look-ups of a batch keep the memory busy
+// while earlier ones are worked on. They fill the second level of cache: the first
+// is too small for what a batch reads.
+
+// prefetch asks for the line at p.
+//
+//go:noescape
+func prefetch(p unsafe.Pointer)
+
+// prefetch3 asks for three lines from p on.
+//
+//go:noescape
+func prefetch3(p unsafe.Pointer)
