@@ -39,6 +39,8 @@ type Config struct {
 	// Growth is the factor between neighbouring size classes.
 	Growth    float64
 	Hugepages Hugepages
+	// HotKeys: answer the hottest keys in the XDP program.
+	HotKeys HotKeys
 	// Lease is how long a lease token given on a miss stays good.
 	Lease time.Duration
 
@@ -113,6 +115,16 @@ const (
 	HugepagesAuto    Hugepages = "auto"    // take them when there are some
 	HugepagesNever   Hugepages = "never"   // use 4 KiB pages
 	HugepagesRequire Hugepages = "require" // fail without them
+)
+
+// HotKeys says whether the XDP program answers GETs of the hottest keys.
+type HotKeys string
+
+// The values of HotKeys.
+const (
+	HotKeysAuto HotKeys = "auto" // where the interface is a device of its own
+	HotKeysOn   HotKeys = "on"
+	HotKeysOff  HotKeys = "off"
 )
 
 // LogLevel is the least level that is logged.

@@ -32,7 +32,7 @@ func TestDefaultsAreValid(t *testing.T) {
 var good = map[string]string{
 	"node-name": "cache-1", "node-id": "17", "data-dir": "/dev/shm/x", "listen": "10.0.0.7", "data-port": "9900",
 	"interface": "eth1", "datapath": "udp", "shards": "2", "cpus": "1,3", "spin": "5us", "frames": "512", "memory": "64MiB",
-	"policy": "lru", "max-value": "64KiB", "growth": "1.25", "hugepages": "never", "lease": "1s", "allow": "10.0.0.0/8",
+	"policy": "lru", "max-value": "64KiB", "growth": "1.25", "hugepages": "never", "hot-keys": "on", "lease": "1s", "allow": "10.0.0.0/8",
 	"source-rate": "1000", "source-burst": "10", "heartbeat": "10ms", "dead-man": "50ms", "watchdog": "100ms",
 	"admin": "127.0.0.1:0", "etcd-endpoints": "http://10.0.0.1:2379", "etcd-embed": "false", "etcd-dir": "/dev/shm/e",
 	"etcd-client-url": "http://127.0.0.1:1", "etcd-peer-url": "http://127.0.0.1:2", "dataplane-binary": "/bin/x",

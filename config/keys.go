@@ -98,6 +98,8 @@ var keys = []Key{
 	},
 	choice("hugepages", "auto", ScopeDataplane, "2 MiB pages: auto takes them when there are some, require fails without",
 		func(c *Config) *Hugepages { return &c.Hugepages }, HugepagesAuto, HugepagesNever, HugepagesRequire),
+	choice("hot-keys", "auto", ScopeDataplane, "let the XDP program answer the hottest keys: auto does on network cards, but not on veth, whose peer may not take such answers",
+		func(c *Config) *HotKeys { return &c.HotKeys }, HotKeysAuto, HotKeysOn, HotKeysOff),
 	duration("lease", "3s", ScopeDataplane, "how long a lease token given on a miss stays good",
 		func(c *Config) *time.Duration { return &c.Lease }, 10*time.Millisecond, 5*time.Minute),
 	{
