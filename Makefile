@@ -45,6 +45,7 @@ test-asan: ## the memory tests with poisoned slots under AddressSanitizer (needs
 lint: ## go vet, staticcheck, gofumpt
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	cd benchmarks && $(GO) vet ./... && "$$(cd .. && $(GO) tool -n staticcheck)" ./...
 	@bad=$$($(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _bpfel.go)); \
 		[ -z "$$bad" ] || { echo "run go tool gofumpt -w on:"; echo "$$bad"; exit 1; }
 
@@ -85,6 +86,11 @@ bench: build ## rivals side by side: out/bench.json, out/bench.html (FULL=1, ONL
 bench-quick: build ## one row of it in two minutes
 	QUICK=1 scripts/bench.sh
 
+.PHONY: test-benchmarks
+test-benchmarks: ## the tests of the suite, a module of its own
+	scripts/rivals.sh out/rivals
+	cd benchmarks && $(GO) mod tidy -diff && $(GO) test -count=1 -p 1 ./...
+
 .PHONY: microbench
 microbench: ## microbenchmarks against the committed ratios and allocation counts
 	scripts/microbench.sh
@@ -101,7 +107,8 @@ SEEDS ?= 1000
 FROM ?= 1
 .PHONY: sim
 sim: ## the cluster on a seeded schedule of faults: SEEDS=1000 FROM=1
-	$(GO) run ./test/sim -seeds $(SEEDS) -from $(FROM)
+	@mkdir -p out
+	OUT=out/sim.json SEEDS=$(SEEDS) FROM=$(FROM) $(GO) run ./test/sim
 
 .PHONY: clean
 clean: ## remove what was built and measured

@@ -191,6 +191,7 @@ var leastStride = [numAreas]int64{
 	AreaSessions: sessionBytes, AreaPacing: pacingBytes, AreaFence: lineBytes, AreaSecret: recordStride(secretBytes),
 	AreaCounters: countersBytes, AreaLatency: latencyBytes, AreaMemory: memoryBytes, AreaHot: recordStride(hotBytes),
 	AreaHeartbeat: lineBytes, AreaReasons: reasonsBytes, AreaReplication: replicationStride(), AreaReplicated: lineBytes,
+	AreaLosses: lineBytes,
 }
 
 func (b *Board) fits(spec Spec) error {

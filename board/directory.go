@@ -30,12 +30,14 @@ const (
 	AreaReasons
 	AreaReplication
 	AreaReplicated
+	AreaLosses
 	numAreas
 )
 
 var areaNames = [numAreas]string{
 	"none", "node", "control", "ring", "log", "apply", "scan request", "scan result", "sessions", "pacing", "fence",
 	"secret", "counters", "latency", "memory", "hot", "heartbeat", "reasons", "replication", "replicated",
+	"losses",
 }
 
 // String returns the area's name.

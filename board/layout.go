@@ -56,6 +56,7 @@ var layoutVersion = [numAreas]uint32{
 	AreaNode: 1, AreaControl: 1, AreaRing: 1, AreaLog: 1, AreaApply: 1, AreaScanRequest: 2, AreaScanResult: 1,
 	AreaSessions: 1, AreaPacing: 1, AreaFence: 1, AreaSecret: 1, AreaCounters: 1, AreaLatency: 1, AreaMemory: 1,
 	AreaHot: 2, AreaHeartbeat: 1, AreaReasons: 1, AreaReplication: 1, AreaReplicated: 1,
+	AreaLosses: 1,
 }
 
 // layout places all areas of a complete spec and returns the file's length.
@@ -81,6 +82,7 @@ func (s Spec) layout() ([]entry, int64) {
 		{id: AreaReasons, stride: reasonsBytes, elements: 1, writer: WriterData},
 		{id: AreaReplication, stride: replicationStride(), elements: 1, writer: WriterControl},
 		{id: AreaReplicated, stride: lineBytes, elements: n, writer: WriterControl},
+		{id: AreaLosses, stride: lineBytes, elements: n * lossLines, writer: WriterData},
 	}
 	offset := int64(directoryBytes)
 	for i := range entries {

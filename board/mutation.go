@@ -18,7 +18,7 @@ const (
 	MutationEvict                             // the leader let the item go
 	MutationReference                         // items were read (lossy): Value has their hashes
 	MutationScanEnd                           // end of a scan: Version is the request's id
-	MutationDrop                              // forget the items of the spans in Value
+	MutationDrop                              // forget items: see DropMutation
 	MutationExpire                            // the item's time was over
 )
 
@@ -139,13 +139,33 @@ func (b *Board) Log(shard int) *Queue { return newQueue(b.area(AreaLog, shard)) 
 // Apply returns a shard's apply queue. Producer: control process. Consumer: that shard.
 func (b *Board) Apply(shard int) *Queue { return newQueue(b.area(AreaApply, shard)) }
 
-// DropMutation is the order to forget all items of the spans.
-func DropMutation(spans []Span) Mutation {
-	return Mutation{Kind: MutationDrop, Value: appendSpans(nil, spans)}
+// DropMutation is the order to forget the items of the spans: all of them, or, with
+// upto, those whose version is not above upto[n], n being the shard that has them at
+// another node, of len(upto) shards.
+func DropMutation(spans []Span, upto []uint64) Mutation {
+	value := binary.LittleEndian.AppendUint64(nil, uint64(len(upto)))
+	for _, v := range upto {
+		value = binary.LittleEndian.AppendUint64(value, v)
+	}
+	return Mutation{Kind: MutationDrop, Value: appendSpans(value, spans)}
 }
 
-// AppendSpans adds those of a MutationDrop to dst.
-func (m *Mutation) AppendSpans(dst []Span) []Span { return readSpans(dst, m.Value) }
+// Drop adds the spans and versions of a MutationDrop to what is given.
+func (m *Mutation) Drop(spans []Span, upto []uint64) ([]Span, []uint64) {
+	value := m.Value
+	if len(value) < 8 {
+		return spans, upto
+	}
+	n := loadUint64(value)
+	if value = value[8:]; n > uint64(len(value)/8) {
+		return spans, upto
+	}
+	for range n {
+		upto = append(upto, loadUint64(value))
+		value = value[8:]
+	}
+	return readSpans(spans, value), upto
+}
 
 // ReferenceHash returns the nth key hash of a MutationReference.
 func (m *Mutation) ReferenceHash(n int) uint64 { return loadUint64(m.Value[n*8:]) }

@@ -23,7 +23,9 @@ type Replication struct {
 
 const replicationDataBytes = 8 + 2*MaxSpans*spanBytes
 
-func replicationStride() int64 { return lineBytes + 2*((recordStride(replicationDataBytes)+lineBytes-1)&^(lineBytes-1)) }
+func replicationStride() int64 {
+	return lineBytes + 2*((recordStride(replicationDataBytes)+lineBytes-1)&^(lineBytes-1))
+}
 
 // Replication returns its area.
 func (b *Board) Replication() *Replication {

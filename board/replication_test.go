@@ -47,13 +47,20 @@ func TestReplicationCarriesBothLists(t *testing.T) {
 func TestDropCarriesSpans(t *testing.T) {
 	q := NewQueue(1 << 16)
 	want := randomSpans(100, 3)
-	m := DropMutation(want)
+	versions := []uint64{4, 5}
+	m := DropMutation(want, versions)
 	if !q.PushMutation(&m) {
 		t.Fatal("no room")
 	}
 	var got Mutation
-	if ok, err := q.PeekMutation(&got); !ok || err != nil || got.Kind != MutationDrop || !slices.Equal(got.AppendSpans(nil), want) {
+	if ok, err := q.PeekMutation(&got); !ok || err != nil || got.Kind != MutationDrop {
 		t.Fatalf("%v, %v: kind %d", ok, err, got.Kind)
+	}
+	if spans, upto := got.Drop(nil, nil); !slices.Equal(spans, want) || !slices.Equal(upto, versions) {
+		t.Fatalf("%d spans, versions %v", len(spans), upto)
+	}
+	if spans, _ := (&Mutation{Kind: MutationDrop, Value: []byte{255, 255, 255, 255, 0, 0, 0, 0, 1}}).Drop(nil, nil); len(spans) != 0 {
+		t.Error("a length beyond the value was believed")
 	}
 }
 

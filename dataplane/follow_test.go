@@ -127,7 +127,7 @@ func TestDropComesBeforeWhatFollows(t *testing.T) {
 	for i := range 2000 {
 		r.mustStatus(wire.StatusOK, put(fmt.Sprint("old-", i), "v"))
 	}
-	drop := board.DropMutation([]board.Span{{From: 0, To: allHashes}})
+	drop := board.DropMutation([]board.Span{{From: 0, To: allHashes}}, nil)
 	fresh := board.Mutation{Kind: board.MutationPut, Version: 1 << 50, Hash: wire.KeyHash([]byte("new")), Key: []byte("new"), Value: []byte("v")}
 	q := r.board.Apply(0)
 	if !q.PushMutation(&drop) || !q.PushMutation(&fresh) {

@@ -193,7 +193,7 @@ func TestHotKeyIsWithdrawnBeforeTheAnswer(t *testing.T) {
 		{"replicated eviction", func(h *hotRig) { h.apply(board.MutationEvict, key, "") }, false},
 		{"range moved away", func(h *hotRig) {
 			hash := wire.KeyHash([]byte(key))
-			drop := board.DropMutation([]board.Span{{From: hash, To: hash}})
+			drop := board.DropMutation([]board.Span{{From: hash, To: hash}}, nil)
 			if !h.board.Apply(0).PushMutation(&drop) {
 				h.t.Fatal("apply queue is full")
 			}

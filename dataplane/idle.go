@@ -3,6 +3,8 @@ package dataplane
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gannet/board"
 )
 
@@ -43,10 +45,17 @@ func (d *idle) slept() {
 	d.sinceNanos = 0
 }
 
+// yield lets a thread that waits for this CPU run, at the cost of a system call where
+// there is none. The kernel's receive thread may be one (threaded NAPI on the shard's
+// own core): a loop that polls without a break keeps it off for milliseconds, and the
+// packets that the loop is waiting for with it.
+func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 // rest polls or sleeps after a turn without work: until something arrives, a paced
 // reply departs or a heartbeat is due.
 func (l *Loop) rest(nowNanos int64) error {
 	if !l.idle.sleep(nowNanos) {
+		yield()
 		return nil
 	}
 	wait := l.wheel.waitNanos(nowNanos, l.cfg.HeartbeatNanos)
@@ -59,11 +68,15 @@ func (l *Loop) rest(nowNanos int64) error {
 	return l.port.Wait(time.Duration(wait))
 }
 
-// waitNanos returns how long no continuation has anything to send. One that waits
-// for a frame is looked at again soon.
+// waitNanos returns how long no continuation has anything to send. One whose time has
+// come waits for a frame, and is looked at again soon.
 func (cs *continuations) waitNanos(nowNanos, longest int64) int64 {
 	for i := range cs.list[:cs.size] {
-		longest = min(longest, max(cs.list[i].departNanos-nowNanos, beatNanos))
+		wait := cs.list[i].departNanos - nowNanos
+		if wait <= 0 {
+			wait = beatNanos
+		}
+		longest = min(longest, wait)
 	}
 	return longest
 }

@@ -100,6 +100,7 @@ func (l *Loop) answerInPlace(p *pending) bool {
 	n[board.CountBytesOut] += uint64(bytes + len(item.Value))
 	n[board.CountInPlaceSent]++
 	n[board.CountValueBytesInPlace] += uint64(len(item.Value))
+	l.accountPlain(req, len(item.Value))
 	l.tx = append(l.tx, port.Tx{
 		Frame: p.in.rx.Frame, Bytes: bytes, PayloadSum: w.Sum(), HasSum: l.sums,
 		Tail: item.Value, Token: tokenRoom | uint64(item.Handle), RoomBytes: room,

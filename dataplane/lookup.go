@@ -197,6 +197,9 @@ func (l *Loop) addItem(op *wire.ReplyOp, item *shard.Item, a *ask) {
 	default:
 		l.addPart(op, item, 0, len(item.Value))
 	}
+	if a.flags&(wire.OpSegment|wire.OpNoValue) == 0 {
+		l.loss.line.Sent(len(item.Value), false)
+	}
 }
 
 // addRange answers a GET that names a range of the value.
@@ -223,6 +226,7 @@ func (l *Loop) addRange(op *wire.ReplyOp, item *shard.Item, a *ask) {
 	if from != 0 || upto != total {
 		op.Flags |= wire.ReplySegment
 	}
+	l.loss.line.Sent(upto-from, true)
 	if upto-from > l.reply.freshRoom() {
 		op.Flags |= wire.ReplySegment
 		l.addLong(op, item, from, upto)

@@ -48,6 +48,7 @@ type Loop struct {
 
 	tx            []port.Tx // built, not yet taken by the port
 	wheel         wheel
+	loss          losses
 	continuations continuations
 	load          load
 	counts        counts
@@ -100,6 +101,7 @@ func New(cfg Config) (*Loop, error) {
 	l.wheel.init(min(wheelFrames, frames/2))
 	l.neighbor.init(l)
 	l.counts.init(cfg.Board, cfg.Shard)
+	l.loss.table = cfg.Board.Losses(cfg.Shard)
 	l.hot.init(&cfg, &l.counts)
 	l.grants.init(cfg.Log)
 	l.idle.init(cfg.SpinNanos)

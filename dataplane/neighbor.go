@@ -25,13 +25,15 @@ type neighbor struct {
 	mutation   shard.Mutation
 	outgoing   board.Mutation
 
-	tombs     int // next place of a scan's tombstones; negative: they are through
-	showTomb  func(hash, version uint64) bool
-	inScan    shard.HashSet
-	dropping  bool // a MutationDrop stands at the head of the apply queue
-	dropSpans []board.Span
-	dropped   shard.Cursor
-	inDrop    shard.HashSet
+	tombs       int // next place of a scan's tombstones; negative: they are through
+	showTomb    func(hash, version uint64) bool
+	inScan      shard.HashSet
+	dropping    bool // a MutationDrop stands at the head of the apply queue
+	dropSpans   []board.Span
+	dropped     shard.Cursor
+	dropUpto    []uint64 // by shard of the node that repairs this one
+	inDrop      func(hash, version uint64) bool
+	inDropSpans shard.HashSet
 
 	uses        []byte // of a MutationReference being gathered
 	usesNanos   int64
@@ -51,7 +53,8 @@ func (n *neighbor) init(l *Loop) {
 	n.heartbeat, n.apply, n.scan = b.Heartbeat(number), b.Apply(number), b.Scan(number)
 	n.visit, n.showTomb = l.showItem, l.showTombstone
 	n.inScan = func(hash uint64) bool { return board.InSpans(n.scanWanted.Spans, hash) }
-	n.inDrop = func(hash uint64) bool { return board.InSpans(n.dropSpans, hash) }
+	n.inDrop = n.drops
+	n.inDropSpans = func(hash uint64) bool { return board.InSpans(n.dropSpans, hash) }
 	n.replication, n.replicated = b.Replication(), b.Replicated(number)
 	n.uses = make([]byte, 0, usesBytes)
 	n.waits.list = make([]waiting, 0, maxWaits)
@@ -117,7 +120,7 @@ func (l *Loop) applyMutations() (worked bool) {
 		switch n.incoming.Kind {
 		case board.MutationDrop:
 			n.dropping, n.dropped = true, shard.Cursor{}
-			n.dropSpans = n.incoming.AppendSpans(n.dropSpans[:0])
+			n.dropSpans, n.dropUpto = n.incoming.Drop(n.dropSpans[:0], n.dropUpto[:0])
 			return true // it stays at the head until it is done
 		case board.MutationReference:
 			l.applyUses(&n.incoming)
@@ -129,10 +132,16 @@ func (l *Loop) applyMutations() (worked bool) {
 	return worked
 }
 
+// drops says whether the order under way takes an item.
+func (n *neighbor) drops(hash, version uint64) bool {
+	return board.InSpans(n.dropSpans, hash) &&
+		(len(n.dropUpto) == 0 || version <= n.dropUpto[wire.ShardOf(hash, len(n.dropUpto))])
+}
+
 // dropSlice forgets some items of a MutationDrop. What follows it in the queue waits.
 func (l *Loop) dropSlice() {
 	n := &l.neighbor
-	l.hot.changedIn(n.inDrop)
+	l.hot.changedIn(n.inDropSpans)
 	if l.store.Forget(&n.dropped, n.inDrop, dropItemsTurn, l.nowNanos) {
 		n.dropping = false
 		n.apply.Pop()

@@ -34,6 +34,7 @@ func (l *Loop) answerPlain(p *pending) bool {
 	n[board.CountGets] += uint64(p.upto - p.from)
 	n[board.CountDatagramsOut]++
 	n[board.CountBytesOut] += uint64(bytes)
+	l.accountPlain(req, bytes)
 	l.tx = append(l.tx, port.Tx{Frame: in.rx.Frame, Bytes: bytes, PayloadSum: w.Sum(), HasSum: l.sums})
 	return true
 }

@@ -50,6 +50,7 @@ func (l *Loop) openProven(b *builder, in *inbound) {
 	if in.reason != wire.ReasonNone {
 		return // what a malformed request grants means nothing
 	}
+	l.account(&in.req)
 	b.kbit = l.neighbor.rate(&in.req)
 	if b.kbit != 0 {
 		b.departNanos = in.rx.ArrivedNanos + min(int64(in.req.GrantOffsetMicros)*1000, maxGrantNanos)

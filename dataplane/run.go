@@ -31,6 +31,7 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 	if err := pin(cpu); err != nil {
 		return err
 	}
+	exactSleep()
 	l.neighbor.heartbeat.SetThread(unix.Gettid())
 	l.Turn(clock())
 	close(l.started)

@@ -52,7 +52,18 @@ func (l *Loop) addLong(op *wire.ReplyOp, item *shard.Item, from, upto int) {
 		rx: b.rx, header: b.header, op: *op, item: *item, limit: b.limit, next: from, upto: upto,
 		departNanos: b.departNanos, kbit: b.kbit,
 	}
+	b.departNanos += longNanos(upto-from, part, b.header.Bytes()+wire.ReplyOpHeaderBytes, b.kbit)
 	l.continuations.size++
+}
+
+// longNanos is what a value in parts takes at a rate: what follows it in the reply
+// departs after it.
+func longNanos(bytes, part, headBytes int, kbit uint32) int64 {
+	if kbit == 0 {
+		return 0
+	}
+	parts := (bytes + part - 1) / part
+	return int64(parts) * gapNanos(bytes/parts+headBytes, kbit)
 }
 
 // partBytes is the longest part of whole units that fits.

@@ -53,6 +53,7 @@
 //  2. Begin with DataPlane, a LogAt for each shard, and RecordSeen (what the board had,
 //     not Linear; then what etcd has, Linear). Without etcd: a ring of one's own,
 //     Linear, with revision 0.
+//     A DataPlane that says Cold is followed by a LogAt for each shard, too.
 //  3. Read each shard's log at least every 10 ms. Appended first, then LogRead with a
 //     time taken before the log was seen empty. Report mutations only (puts, deletes,
 //     touches) as Appended: a position is a version. Evictions and references are

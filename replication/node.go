@@ -266,8 +266,11 @@ func (n *Node) dataPlane(e DataPlane) {
 		n.distrust(e.SinceNanos)
 		return
 	}
+	if forgotten := n.blank && !e.Cold; !forgotten {
+		n.forgetItems()
+	}
 	n.cold, n.known, n.blank = true, true, true
-	n.forgetItems()
+	n.remember()
 	n.acceptCold()
 }
 
@@ -280,8 +283,6 @@ func (n *Node) forgetItems() {
 	for _, id := range n.outIDs {
 		n.outs[id].streaming = false
 	}
-	n.dirty = true
-	n.remember()
 }
 
 // resignAfter a data plane has been away for so long, its followers had better lead:

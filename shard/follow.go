@@ -68,18 +68,18 @@ func (s *Shard) lookupHash(hash uint64) (Handle, place) {
 // forgetAtOnce is how many items of one home go in one go.
 const forgetAtOnce = 64
 
-// Forget removes the items whose key hash is in a set, about limitItems of them at a
-// time, and reports whether it is through. What it removes is neither logged nor
+// Forget removes the items of a set, by key hash and version, about limitItems of them
+// at a time, and reports whether it is through. What it removes is neither logged nor
 // remembered as deleted: it was never this node's to keep.
-func (s *Shard) Forget(c *Cursor, in HashSet, limitItems int, nowNanos int64) bool {
+func (s *Shard) Forget(c *Cursor, in func(hash, version uint64) bool, limitItems int, nowNanos int64) bool {
 	s.begin(nowNanos)
 	c.begin(s.index.super.buckets)
 	for looked, homes := 0, 0; looked < limitItems && homes < homesInSlice && !c.Done; homes++ {
 		var found [forgetAtOnce]Handle
 		n := 0
 		_, last := c.bounds()
-		seen, next, _ := s.scanHome(c.at, last, in, func(v View) bool {
-			if n < len(found) {
+		seen, next, _ := s.scanHome(c.at, last, nil, func(v View) bool {
+			if n < len(found) && in(v.Hash, v.Version) {
 				found[n] = v.handle
 				n++
 			}
@@ -113,8 +113,7 @@ func (s *Shard) Tombstones(from int, in HashSet, limit int, nowNanos int64, visi
 	return 0
 }
 
-// TombstonesSinceNanos is the moment after which every delete is remembered. It is
-// later than the age of the table when that was too small.
+// TombstonesSinceNanos is the moment after which every delete is remembered.
 func (s *Shard) TombstonesSinceNanos() int64 {
 	return max(s.tombs.sinceNanos, s.now-s.cfg.TombstoneNanos)
 }

@@ -79,10 +79,13 @@ func (l *leases) cancel(hash uint64) {
 }
 
 // tombs remembers deletes with their versions, so that an older value that
-// arrives late by replication loses. Rows lapse by age.
+// arrives late by replication loses. Rows lapse by age. Where a set is too small for
+// its deletes, the greatest version that was pushed out stands for them all: what is
+// not newer loses, too. A few items more are missed then, and none comes back.
 type tombs struct {
 	rows       []tomb
-	lost       uint64 // forgotten before their time
+	floors     []tomb // by set; hash is not used
+	lost       uint64 // pushed out before their time
 	sinceNanos int64  // every later delete is remembered, for as long as it should be
 }
 
@@ -105,20 +108,30 @@ func (t *tombs) put(hash, version uint64, now, lasts int64) {
 	}
 	if oldest.version != 0 && oldest.hash != hash && now-oldest.nanos < lasts {
 		t.lost++
-		t.sinceNanos = max(t.sinceNanos, oldest.nanos)
+		floor := t.floor(hash)
+		floor.version, floor.nanos = max(floor.version, oldest.version), now
 	}
 	*oldest = tomb{hash, version, now}
 }
 
-// version returns that of the remembered delete, 0 for none.
-func (t *tombs) version(hash uint64, now, lasts int64) uint64 {
+// floor is that of a hash's set.
+func (t *tombs) floor(hash uint64) *tomb {
+	return &t.floors[mix(hash)>>20&uint64(len(t.floors)-1)]
+}
+
+// version returns that of the remembered delete, or of the greatest that was pushed
+// out of its set, 0 for none.
+func (t *tombs) version(hash uint64, now, lasts int64) (version uint64) {
+	if floor := t.floor(hash); floor.version != 0 && now-floor.nanos < lasts {
+		version = floor.version
+	}
 	set := setOf(t.rows, hash)
 	for i := range set {
 		if set[i].hash == hash && now-set[i].nanos < lasts {
-			return set[i].version
+			return max(version, set[i].version)
 		}
 	}
-	return 0
+	return version
 }
 
 // window remembers the answers to operations that must not happen twice, by

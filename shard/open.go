@@ -159,6 +159,7 @@ func (s *Shard) carveTables(c *carver) {
 	rows = min(max(rows, 512), 1<<16)
 	s.leases.rows = carve[lease](c, rows)
 	s.tombs.rows = carve[tomb](c, rows)
+	s.tombs.floors = carve[tomb](c, rows/ways)
 	s.window.rows = carve[answered](c, rows)
 	s.plainWindow.rows = carve[answered](c, rows)
 	s.pins.rows = carve[pin](c, min(max(rows, 1024), 8192))

@@ -64,10 +64,15 @@ func (d *Driver) performStream(a replication.Action) {
 	case replication.ApplyHints:
 		d.applier.add(a.Hints.Payload, nil)
 	case replication.ApplyPart:
+		if a.Replace && a.Part.Number == 0 {
+			// What the leader does not have goes at once, and what it has follows: between
+			// the two this follower has less than it might, and nothing that is wrong.
+			d.applier.drop(d.repairs[a.From].Ranges, a.Part.Upto)
+		}
 		d.applier.add(a.Part.Payload, replication.PartApplied{From: a.From, ID: a.Part.ID, Number: a.Part.Number})
 		d.moved()
 	case replication.Drop:
-		d.applier.drop(a.Ranges)
+		d.applier.drop(a.Ranges, nil)
 	case replication.Scan:
 		d.scanner.ask(a)
 		d.moved()

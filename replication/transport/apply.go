@@ -11,7 +11,8 @@ import (
 type job struct {
 	payload []byte // what is left of it
 	spans   []board.Span
-	shard   int // spans: the next shard to be told
+	upto    []uint64 // spans: see board.DropMutation
+	shard   int      // spans: the next shard to be told
 	done    replication.Event
 	marks   []uint64 // by shard: consumed up to here, the job is done; 0 = nothing went there
 	refs    [][]byte // by shard: of the reference record being dealt out
@@ -36,11 +37,12 @@ func (a *applier) add(payload []byte, done replication.Event) {
 	a.waiting = append(a.waiting, &job{payload: payload, done: done, marks: make([]uint64, len(a.queues))})
 }
 
-// drop makes all shards forget some ranges before anything that is added later.
-func (a *applier) drop(ranges []ring.Range) {
+// drop makes all shards forget some ranges before anything that is added later; with
+// upto, of another node's shards, only what is not newer than that.
+func (a *applier) drop(ranges []ring.Range, upto []uint64) {
 	for len(ranges) > 0 {
 		n := min(len(ranges), dropSpans)
-		a.waiting = append(a.waiting, &job{spans: spansOf(ranges[:n]), marks: make([]uint64, len(a.queues))})
+		a.waiting = append(a.waiting, &job{spans: spansOf(ranges[:n]), upto: upto, marks: make([]uint64, len(a.queues))})
 		ranges = ranges[n:]
 	}
 }
@@ -130,7 +132,7 @@ func (a *applier) pushReferences(j *job, m *board.Mutation) bool {
 }
 
 func (a *applier) pushDrop(j *job) bool {
-	m := board.DropMutation(j.spans)
+	m := board.DropMutation(j.spans, j.upto)
 	for ; j.shard < len(a.queues); j.shard++ {
 		if !a.pushTo(j, j.shard, &m) {
 			return false

@@ -35,9 +35,13 @@ type Stats struct {
 // Stats reads the counters.
 func (d *Driver) Stats() Stats {
 	c := &d.counts
+	links := 0
+	if d.started.Load() {
+		links = d.mesh.count()
+	}
 	return Stats{
 		BadMessages: c.badMessages.Load(), SentBytes: c.sentBytes.Load(), SentParts: c.sentParts.Load(),
-		Links: d.mesh.count(), Replicating: c.replicating.Load(), SyncNanos: c.sync.Load(),
+		Links: links, Replicating: c.replicating.Load(), SyncNanos: c.sync.Load(),
 		Held: float64(c.held.Load()) / 1e6, Degraded: float64(c.degraded.Load()) / 1e6,
 	}
 }
@@ -71,5 +75,5 @@ func (d *Driver) Reaches(node uint64, sinceNanos int64) bool {
 	d.heard.mu.Lock()
 	at := d.heard.at[node]
 	d.heard.mu.Unlock()
-	return at >= sinceNanos && d.mesh.linked(node)
+	return at >= sinceNanos && d.started.Load() && d.mesh.linked(node)
 }

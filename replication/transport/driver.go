@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +82,8 @@ type Driver struct {
 	counts counters
 	heard  lastHeard
 
+	started atomic.Bool // mesh is there
+
 	// Owned by Run's goroutine.
 	board       *board.Board // the mapping that the ends below belong to
 	logs        []*logReader
@@ -99,11 +102,12 @@ type Driver struct {
 	tickAt      int64
 	movedAt     int64
 	memoryID    uint64
-	seen        []replication.Event // on the board, in this turn
-	writes      writeBuffer         // read in this turn
-	partners    []uint64            // beside the ring's members
-	begun       bool                // the Node knows its data plane and its logs
-	early       []any               // what came before
+	seen        []replication.Event          // on the board, in this turn
+	writes      writeBuffer                  // read in this turn
+	partners    []uint64                     // beside the ring's members
+	repairs     map[uint64]replication.Begin // by leader: the last that began
+	begun       bool                         // the Node knows its data plane and its logs
+	early       []any                        // what came before
 }
 
 // dataPlane is what was reported last.
@@ -116,7 +120,7 @@ type dataPlane struct {
 
 // New makes a driver. Nothing moves before Run.
 func New(cfg Config) *Driver {
-	return &Driver{cfg: cfg, inbox: newInbox(), memoryID: cfg.MemoryID, probes: newProber()}
+	return &Driver{cfg: cfg, inbox: newInbox(), repairs: map[uint64]replication.Begin{}, memoryID: cfg.MemoryID, probes: newProber()}
 }
 
 // Post gives the driver an event, from any goroutine.
@@ -150,6 +154,7 @@ func (d *Driver) GossipReceived(from uint64, payload []byte) bool {
 // Start prepares what Accept needs; call it before Run.
 func (d *Driver) Start(ctx context.Context) error {
 	d.mesh = newMesh(ctx, d.cfg.Self, d.cfg.Dial, d.inbox.post, d.cfg.Log)
+	d.started.Store(true)
 	return d.probes.open(d.inbox.post)
 }
 
@@ -233,6 +238,9 @@ func (d *Driver) take(ev any) {
 			d.cfg.Reported(report)
 			return
 		}
+		if begin, ok := e.msg.(replication.Begin); ok {
+			d.repairs[e.link.peer] = begin
+		}
 		d.moved()
 		d.heard.note(e.link.peer, d.cfg.Clock())
 		d.step(replication.Received{From: e.link.peer, Message: e.msg})
@@ -293,12 +301,21 @@ func (d *Driver) lookAt(b *board.Board, now int64) {
 			r.glance()
 		}
 	}
-	applied, scanned := d.applier.turn(d.see), d.scanner.turn(d.see)
+	applied, scanned := d.applier.turn(d.see), d.scanner.turn(func() []uint64 { return versionsOf(b) }, d.see)
 	if applied || scanned {
 		d.moved()
 	}
 	d.ringBells()
 	d.checkAdoption(b, now)
+}
+
+// versionsOf are the greatest versions that the shards have given or seen.
+func versionsOf(b *board.Board) []uint64 {
+	versions := make([]uint64, b.Shards())
+	for shard := range versions {
+		versions[shard] = b.Heartbeat(shard).Version()
+	}
+	return versions
 }
 
 // attach opens the ends of the queues of another mapping.
@@ -345,6 +362,11 @@ func (d *Driver) followDataPlane(b *board.Board) {
 		since = max(since, b.Heartbeat(shard).TombstonesNanos())
 	}
 	d.see(replication.DataPlane{Up: true, Cold: cold, SinceNanos: since})
+	if cold && d.begun {
+		for _, r := range d.logs {
+			r.begin(d.cfg.Clock())
+		}
+	}
 	if d.adopt == 0 && d.record.Ring != nil {
 		d.adopt, d.adoptedAt = d.record.Epoch(), 0
 	}

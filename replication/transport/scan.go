@@ -18,9 +18,10 @@ type repair struct {
 	spans  []board.Span
 	above  []uint64
 	shard  int
-	from   int    // first span of the request that stands
-	asked  uint64 // id of that request; 0 = none stands
-	wanted bool   // a piece is asked for
+	from   int      // first span of the request that stands
+	asked  uint64   // id of that request; 0 = none stands
+	wanted bool     // a piece is asked for
+	upto   []uint64 // versions before the piece was read
 	piece  []byte
 	count  uint32
 	ended  bool
@@ -88,8 +89,8 @@ func (s *scanner) withdraw() {
 	}
 }
 
-// turn reads what the shards show.
-func (s *scanner) turn(report func(replication.Event)) (worked bool) {
+// turn reads what the shards show. versions returns the greatest that each has given.
+func (s *scanner) turn(versions func() []uint64, report func(replication.Event)) (worked bool) {
 	if s.current == nil {
 		if len(s.queued) == 0 {
 			return false
@@ -100,6 +101,9 @@ func (s *scanner) turn(report func(replication.Event)) (worked bool) {
 	if !r.wanted {
 		return false // its follower has a piece to work on
 	}
+	if r.upto == nil {
+		r.upto = versions()
+	}
 	for !r.ended && len(r.piece) < partBytes {
 		if !s.read(r) {
 			return worked // the shard is at it
@@ -108,7 +112,8 @@ func (s *scanner) turn(report func(replication.Event)) (worked bool) {
 	}
 	r.wanted = false
 	s.ready[r.to] = r
-	report(replication.Scanned{To: r.to, ID: r.id, Bytes: len(r.piece), Records: r.count, Last: r.ended})
+	report(replication.Scanned{To: r.to, ID: r.id, Bytes: len(r.piece), Records: r.count, Last: r.ended, Upto: r.upto})
+	r.upto = nil
 	if r.ended {
 		s.current = nil
 	}
