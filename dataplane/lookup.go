@@ -140,6 +140,7 @@ func (l *Loop) answerGets() {
 			l.addGet(&l.gets[i], &l.asks[i])
 		}
 		l.close()
+		l.noteDeparture()
 	}
 	l.getCount, l.pendings = 0, 0
 }
@@ -226,7 +227,7 @@ func (l *Loop) addRange(op *wire.ReplyOp, item *shard.Item, a *ask) {
 	if from != 0 || upto != total {
 		op.Flags |= wire.ReplySegment
 	}
-	l.loss.line.Sent(upto-from, true)
+	l.loss.line.Sent(upto-from, !l.overtake(item.Handle))
 	if upto-from > l.reply.freshRoom() {
 		op.Flags |= wire.ReplySegment
 		l.addLong(op, item, from, upto)

@@ -54,6 +54,7 @@ func (l *Loop) openProven(b *builder, in *inbound) {
 	b.kbit = l.neighbor.rate(&in.req)
 	if b.kbit != 0 {
 		b.departNanos = in.rx.ArrivedNanos + min(int64(in.req.GrantOffsetMicros)*1000, maxGrantNanos)
+		l.queueUp(b, &in.req)
 	}
 }
 

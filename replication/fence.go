@@ -144,7 +144,7 @@ func (n *Node) asked(from uint64, e GrantAsk) {
 		return
 	}
 	n.peer(from).grantedUntil = n.patient + n.cfg.FenceNanos + n.cfg.MarginNanos
-	n.send(from, Gossip, Grant{Epoch: e.Epoch, SentNanos: e.SentNanos})
+	n.send(from, Gossip, Grant(e))
 }
 
 // votes: grants go from voter to voter; one that lost its items has no voice until it

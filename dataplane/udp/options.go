@@ -24,7 +24,7 @@ type Options struct {
 	FrameBytes   int // payload bytes of the longest request; 0 = 2,048
 	MaxBatch     int // datagrams a system call; 0 = 64
 	MaxPayload   int // UDP payload bytes of the longest reply to IPv4; 0 = 1,472. IPv6: 20 less
-	ReceiveBytes int // socket receive buffer; 0 = 8 MiB. Above net.core.rmem_max needs CAP_NET_ADMIN
+	ReceiveBytes int // socket receive buffer; 0 = 256 KiB. Above net.core.rmem_max needs CAP_NET_ADMIN
 	SendBytes    int // socket send buffer; 0 = 4 MiB
 	// BusyPollMicros makes Wait spin in the driver for so long before it sleeps; 0
 	// leaves the system's default.
@@ -32,11 +32,14 @@ type Options struct {
 }
 
 const (
-	defaultFrames       = 1024
-	defaultFrameBytes   = 2048
-	defaultMaxBatch     = 64
-	defaultMaxPayload   = 1472
-	defaultReceiveBytes = 8 << 20
+	defaultFrames     = 1024
+	defaultFrameBytes = 2048
+	defaultMaxBatch   = 64
+	defaultMaxPayload = 1472
+	// A queue of some 700 small requests: a few milliseconds of a shard's work. A longer
+	// one would make a shard that is behind serve only what nobody waits for any more,
+	// while the kernel drops what finds no room at next to no cost.
+	defaultReceiveBytes = 256 << 10
 	defaultSendBytes    = 4 << 20
 	maxDatagramBytes    = 65507 // UDP over IPv4
 	ipv6ExtraBytes      = 20    // an IPv6 header is longer by that much

@@ -15,7 +15,6 @@ type job struct {
 	shard   int      // spans: the next shard to be told
 	done    replication.Event
 	marks   []uint64 // by shard: consumed up to here, the job is done; 0 = nothing went there
-	refs    [][]byte // by shard: of the reference record being dealt out
 }
 
 // applier pushes what other nodes send into the apply queues, and tells when the
