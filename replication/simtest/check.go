@@ -125,11 +125,11 @@ func (c *checker) inherits(from, to *machine, k *key) {
 	list := c.history[k]
 	for i := len(list) - 1; i >= 0; i-- {
 		a := list[i]
+		if present && it.version >= a.version || !present && a.deleted {
+			return // also when a was allowed to be lost: it was not
+		}
 		if a.lost {
 			continue
-		}
-		if present && it.version >= a.version || !present && a.deleted {
-			return
 		}
 		if !c.mayLose(from, to, k, a) {
 			what := "an acknowledged write is lost"
