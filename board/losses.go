@@ -35,6 +35,7 @@ const (
 	lossAgain
 	lossUsed
 	lossGranted
+	lossNext // the shard's own: when a capped session's next datagram may leave
 )
 
 // Losses returns a shard's table. It allocates.
@@ -75,6 +76,7 @@ func (t *Losses) Line(session uint64, nowNanos int64, grantedKbit uint32) LossLi
 	free[lossAgain].Store(0)
 	free[lossUsed].Store(uint64(nowNanos))
 	free[lossGranted].Store(uint64(grantedKbit))
+	free[lossNext].Store(0)
 	free[lossSession].Store(session)
 	return LossLine{free}
 }
@@ -87,6 +89,21 @@ func (l LossLine) Sent(bytes int, again bool) {
 	l.words[lossSent].Store(l.words[lossSent].Load() + uint64(bytes))
 	if again {
 		l.words[lossAgain].Store(l.words[lossAgain].Load() + uint64(bytes))
+	}
+}
+
+// Next is when the shard may send a capped session its next datagram.
+func (l LossLine) Next() int64 {
+	if l.words == nil {
+		return 0
+	}
+	return int64(l.words[lossNext].Load())
+}
+
+// SetNext files it.
+func (l LossLine) SetNext(nanos int64) {
+	if l.words != nil {
+		l.words[lossNext].Store(uint64(nanos))
 	}
 }
 

@@ -41,6 +41,7 @@ type operation struct {
 	held      wire.ReplyOp // of one target while another may know better; see yield
 	heldFrom  *node        // nil: none is held
 	overloads int
+	padBytes  int   // of the first sending; see padded
 	failure   error // set instead of answer
 }
 
@@ -86,6 +87,13 @@ type call struct {
 	firstNanos  int64 // when it was sent first
 
 	mayHedge bool // the caller's own: another replica may be asked as well
+
+	// Of a multi-get's; see incast.go.
+	multi    bool
+	slot     slot
+	reslots  int    // slots reserved since the first
+	expected uint32 // bytes on the wire of the whole multi-get
+	fanOut   uint16 // its nodes
 }
 
 var calls = sync.Pool{New: func() any {
@@ -121,6 +129,7 @@ func (c *call) release() {
 	c.ops, c.order, c.keys = c.ops[:0], c.order[:0], c.keys[:0]
 	c.left, c.prompts, c.minVersion, c.firstNanos = 0, 0, 0, 0
 	c.resend, c.unavailable, c.mayHedge = false, false, false
+	c.multi, c.slot, c.reslots, c.expected, c.fanOut = false, slot{}, 0, 0, 0
 	calls.Put(c)
 }
 
@@ -173,13 +182,17 @@ func (c *call) add(code wire.Opcode, key string) *operation {
 func (c *call) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.id == 0 || c.id != reply.RequestID || c.left == 0 { // id first: without one the rest is not the lock's
+		from.client.counters.late.Add(1)
+		return
+	}
 	t := c.targetOf(from)
-	if c.id == 0 || c.id != reply.RequestID || c.left == 0 || t == nil {
+	if t == nil {
 		from.client.counters.late.Add(1)
 		return
 	}
 	if t.sends == 1 && c.replyNanos == 0 {
-		t.node.measured(time.Duration(nowNanos - t.sentNanos))
+		t.node.measured(time.Duration(nowNanos - t.sentNanos - c.slot.offsetNanos))
 	}
 	left, old := c.left, c.old(reply)
 	ops := reply.Ops()
@@ -232,6 +245,7 @@ func (c *call) take(answer *wire.ReplyOp, from *target, nowNanos int64) {
 	if op.done || answer.Code != op.ask.Code {
 		return
 	}
+	c.noteGap(nowNanos)
 	c.replyNanos = nowNanos
 	c.unavailable = false
 	c.takeFor(op, answer, from)

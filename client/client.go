@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/netip"
 	"strconv"
@@ -27,6 +28,13 @@ type Client struct {
 	closing  chan struct{}
 	readers  sync.WaitGroup // of sockets, and the guide
 	budget   budget
+	incast   incast
+	seed     maphash.Seed
+	hot      sketch
+	padded   padded
+	l1       *l1       // nil: none
+	listener *listener // nil without l1
+	flights  flights
 
 	routes       atomic.Pointer[routes] // nil before the first answer; writer: holder of routing
 	routing      sync.Mutex
@@ -57,8 +65,13 @@ func Open(servers []string, opts ...Option) (*Client, error) {
 		closing: make(chan struct{}), conns: make(map[*conn]struct{}),
 		searching: make(chan struct{}, 1), news: make(chan *node, 1),
 	}
+	c.seed = maphash.MakeSeed()
 	c.ids.Store(randomID())
-	c.budget.milli.Store(burstMilli)
+	c.flights.init(c)
+	c.incast.init()
+	if s.retryShare > 0 {
+		c.budget.milli.Store(burstMilli)
+	}
 	for _, server := range servers {
 		addr, err := resolve(server)
 		if err != nil {
@@ -67,6 +80,14 @@ func Open(servers []string, opts ...Option) (*Client, error) {
 		n := newNode(c, server, addr)
 		n.isSeed = true
 		c.seeds = append(c.seeds, n)
+	}
+	if s.l1Bytes > 0 {
+		if c.l1, err = newL1(&s, c.seed); err != nil {
+			return nil, fmt.Errorf("open client: L1: %w", err)
+		}
+		c.listener = newListener(c)
+		c.readers.Add(1)
+		go c.listener.run()
 	}
 	return c, nil
 }
@@ -110,6 +131,7 @@ func (c *Client) Close() error {
 		}
 	}
 	c.mu.Unlock()
+	c.flights.end()
 	c.readers.Wait()
 	return nil
 }
@@ -127,8 +149,8 @@ func (c *Client) track(k *conn) bool {
 	return true
 }
 
-// trackGuide is track for the guide.
-func (c *Client) trackGuide() bool {
+// trackWorker is track for a goroutine without a socket.
+func (c *Client) trackWorker() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -137,6 +159,9 @@ func (c *Client) trackGuide() bool {
 	c.readers.Add(1)
 	return true
 }
+
+// Epoch is that of the ring the client routes by; 0: it has none yet.
+func (c *Client) Epoch() uint32 { return c.epoch() }
 
 // epoch is that of the ring in use; 0 = none.
 func (c *Client) epoch() uint32 {

@@ -253,7 +253,8 @@ func TestGetMulti(t *testing.T) {
 	before := s.Count(wire.Get)
 	results := must[[]client.Result](t)(c.GetMulti(ctx, keys))
 	checkMulti(t, s, keys, results)
-	if datagrams := int(c.Counters().Sent); datagrams > 60 {
+	// About 50, and more for parts that are asked for again on a busy machine.
+	if datagrams := int(c.Counters().Sent); datagrams > len(keys)/4 {
 		t.Errorf("%d datagrams for %d keys: several keys must share one", datagrams, s.Count(wire.Get)-before)
 	}
 	_, err := c.GetMulti(ctx, []string{"key1", ""})

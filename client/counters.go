@@ -13,6 +13,12 @@ type counters struct {
 	refused, socketErrors  atomic.Uint64
 	outdated, ringsFailed  atomic.Uint64
 	hedged, avoided, moved atomic.Uint64
+	loads, loadWaits       atomic.Uint64
+	loadsShared            atomic.Uint64
+	refreshes, refreshLost atomic.Uint64
+	l1Hits, padded         atomic.Uint64
+	invalidations, flushes atomic.Uint64
+	streamsBroken          atomic.Uint64
 	malformed              [wire.ReasonCount]atomic.Uint64
 }
 
@@ -32,6 +38,19 @@ type Counters struct {
 	Avoided      uint64 // reads that left out a node whose breaker was open
 	RingsFailed  uint64 // a node had a newer ring, and did not hand it out
 	SocketErrors uint64 // of other kinds
+
+	Loads       uint64 // load functions run by GetOrLoad
+	LoadsShared uint64 // calls that joined a load of this client
+	LoadWaits   uint64 // waits for another client's load
+	Refreshes   uint64 // of these loads, the ones in the background
+	RefreshLost uint64 // refreshes left to a later Get: all refreshers were busy
+
+	L1Hits        uint64 // reads answered by this client's own copies
+	Invalidations uint64 // heard of
+	Flushes       uint64 // orders to drop copies of a node's items, or all
+	StreamsBroken uint64 // streams of invalidations that ended, or could not be had
+
+	Padded uint64 // reads as long as their reply, for the kernel to answer
 }
 
 // Counters returns what the client's sockets have seen so far.
@@ -41,7 +60,9 @@ func (c *Client) Counters() Counters {
 		Sent: k.sent.Load(), Received: k.received.Load(), Resent: k.resent.Load(),
 		Refused: k.refused.Load(), SocketErrors: k.socketErrors.Load(),
 		Moved: k.moved.Load(), Hedged: k.hedged.Load(), Avoided: k.avoided.Load(), RingsFailed: k.ringsFailed.Load(),
-		Dropped: map[string]uint64{},
+		Loads: k.loads.Load(), LoadsShared: k.loadsShared.Load(), LoadWaits: k.loadWaits.Load(), Refreshes: k.refreshes.Load(), RefreshLost: k.refreshLost.Load(),
+		L1Hits: k.l1Hits.Load(), Invalidations: k.invalidations.Load(), Flushes: k.flushes.Load(), StreamsBroken: k.streamsBroken.Load(),
+		Padded: k.padded.Load(), Dropped: map[string]uint64{},
 	}
 	drop := func(reason string, n uint64) {
 		if n != 0 {

@@ -110,10 +110,9 @@ const (
 // await waits for the end of the call, a reason to send again, or its deadline.
 func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (waited, error) {
 	cl := c.client
-	rto := int64(c.node().rtt.timeout(silences) + time.Duration(len(c.ops)-1)*operationAllowance)
 	for {
 		now := cl.nowNanos()
-		again := c.progressNanos() + rto
+		again := c.againNanos(silences)
 		hedge := c.hedgeNanos()
 		switch {
 		case now >= deadlineNanos:

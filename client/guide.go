@@ -149,7 +149,7 @@ func (c *Client) heard(n *node, epoch uint32) {
 // consult wakes the guide: a node knows, or may know, of a newer ring.
 func (c *Client) consult(n *node) {
 	c.startGuide.Do(func() {
-		if c.trackGuide() {
+		if c.trackWorker() {
 			go c.guide()
 		}
 	})

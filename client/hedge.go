@@ -16,23 +16,33 @@ const (
 	// greetWait bounds the HELLO to a replica that nobody has talked to yet.
 	greetWait = 100 * time.Millisecond
 
-	// A breaker opens when this many of the last calls were lost to another node or
-	// to silence, and lets a call through again after a pause of this length.
-	breakerFailures = 5
-	breakerCalls    = 20
-	breakerProofs   = 3
-	breakerPauseMin = 100 * time.Millisecond
-	breakerPauseMax = 200 * time.Millisecond
+	// breakerProofs is how many calls an open breaker lets through after its pause, and
+	// all must succeed for it to close.
+	breakerProofs = 3
+
+	// lateFactor is how much longer than its fellow replica's p95 a reply may take
+	// before that one is asked, however slow its own node uses to be; slowFactor, how
+	// much longer a multi-get may take before it counts as a failure.
+	lateFactor = 4
+	slowFactor = 16
+	leastSlow  = 5 * time.Millisecond
 
 	// idleLoad is a load below which nodes count as equally idle.
 	idleLoad = 1.0 / 16
 )
 
-func newBreaker() circuitbreaker.CircuitBreaker[any] {
+// breakerSettings say when a breaker opens: when so many of the last calls were lost to
+// another node or to silence; and for how long, at least.
+type breakerSettings struct {
+	failures, calls uint
+	pause           time.Duration
+}
+
+func newBreaker(s *breakerSettings) circuitbreaker.CircuitBreaker[any] {
 	return circuitbreaker.NewBuilder[any]().
-		WithFailureThresholdRatio(breakerFailures, breakerCalls).
+		WithFailureThresholdRatio(s.failures, s.calls).
 		WithSuccessThreshold(breakerProofs).
-		WithRandomDelay(breakerPauseMin, breakerPauseMax).
+		WithRandomDelay(s.pause, 2*s.pause).
 		Build()
 }
 
@@ -121,7 +131,40 @@ func (c *call) hedgeNanos() int64 {
 	if t.node.refusedSince(c.firstNanos) {
 		return 0
 	}
-	return c.firstNanos + int64(t.node.latency.value())
+	return c.firstNanos + int64(c.lateAfter(t.node))
+}
+
+// lateAfter is when a reply of a node is late: after the node's own p95, or, since a
+// node that is always slow has a long one, a few times that of the key's other
+// replicas.
+func (c *call) lateAfter(n *node) time.Duration {
+	late := n.latency.value()
+	if late <= lateFactor*leastHedge {
+		return late
+	}
+	var room [maxReplicas]*node
+	for _, other := range room[:c.routes.replicas(c.hash, &room)] {
+		if other != n && other.latency.known() {
+			late = min(late, lateFactor*other.latency.value())
+		}
+	}
+	return late
+}
+
+// isSlow says whether a multi-get's answer took far longer than others' use to. Nobody
+// overtakes it, as a hedged Get would be.
+func (c *Client) isSlow(call *call) bool {
+	if call.routes == nil || call.sends() != 1 {
+		return false
+	}
+	took := time.Duration(call.replyNanos - call.firstNanos - call.slot.offsetNanos)
+	allowed := time.Duration(len(call.ops)) * operationAllowance
+	for _, other := range call.routes.nodes {
+		if other != call.node() && other.latency.known() && took > max(leastSlow, slowFactor*other.latency.value())+allowed {
+			return true
+		}
+	}
+	return false
 }
 
 // widen adds another replica to the call's targets, if the budget allows it.
@@ -194,6 +237,9 @@ func (q *quantile) observe(sample time.Duration) {
 	}
 	q.nanos.Store(now - int64(step*(1-quantileShare)))
 }
+
+// known says whether there was a sample.
+func (q *quantile) known() bool { return q.nanos.Load() != 0 }
 
 // value is when a reply is late; before the first sample, the first timeout.
 func (q *quantile) value() time.Duration {

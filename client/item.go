@@ -44,6 +44,15 @@ type Item struct {
 	Lease Lease
 	// Wait is how long to wait before asking again, beside ErrLeaseWait.
 	Wait time.Duration
+	// FromL1 says that the item is this client's own copy; see WithL1.
+	FromL1 bool
+	// Loaded says that GetOrLoad had its load function bring the value. Whoever waited
+	// for the same load in this process has it set, too.
+	Loaded bool
+	// NotStored says why a loaded value is not in the cache: ErrLeaseRefused when a
+	// delete or a newer write overtook it, in which case it may be older than what
+	// they did, or what went wrong. Nil for all other items.
+	NotStored error
 }
 
 // Result is the answer for one key of a GetMulti.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -10,9 +11,8 @@ import (
 	"gannet/wire"
 )
 
-// multiInFlight bounds the datagrams of one GetMulti that wait at once, so that
-// their replies do not overrun the socket's buffer.
-const multiInFlight = 4
+// multiInFlight bounds the datagrams of one GetMulti that wait at once.
+const multiInFlight = 256
 
 // GetMulti reads many keys, several in a datagram. It returns one Result for
 // each key, in order: those that hit, those that missed and those that failed.
@@ -47,7 +47,11 @@ type multi struct {
 type multiCall struct {
 	call  *call
 	keys  []int
+	fills []fill // of the keys
 	bytes int
+
+	valueBytes int // expected
+	replyBytes int // on the wire, expected
 }
 
 // multiRounds bounds how often the keys of nodes that gave no answer are dealt out
@@ -67,7 +71,9 @@ func (m *multi) run(ctx context.Context) {
 		}
 		spread := routes.ring != nil && len(routes.nodes) > 1 && round < multiRounds
 		calls, unreached := m.group(ctx, routes, todo, silent)
+		m.schedule(calls)
 		m.exchangeAll(ctx, calls, spread)
+		m.unschedule(calls)
 		todo = append(m.unanswered(ctx, routes, calls), unreached...)
 		silent = silentOf(calls, silent)
 		for _, mc := range calls {
@@ -90,6 +96,13 @@ func (m *multi) checkKeys() []int {
 		if err := checkKey(key); err != nil {
 			m.results[i].Err = m.client.opError("get", key, err)
 			continue
+		}
+		m.client.hot.add(maphash.String(m.client.seed, key), m.client.nowNanos())
+		if m.options.nearby() {
+			if item, ok := m.client.nearGet(key, nil, m.options.minVersion); ok {
+				m.results[i].Item = item
+				continue
+			}
 		}
 		todo = append(todo, i)
 	}
@@ -125,7 +138,7 @@ func (m *multi) group(ctx context.Context, routes *routes, todo []int, silent []
 		at := place{n, wire.ShardOf(hash, int(info.Shards))}
 		ask := wire.Op{Key: []byte(m.keys[i])}
 		mc := open[at]
-		if mc == nil || mc.bytes+ask.Bytes() > n.payloadBytes() || len(mc.keys) >= wire.MaxOps {
+		if mc == nil || mc.full(m.keys[i]) || mc.bytes+ask.Bytes() > n.payloadBytes() || len(mc.keys) >= wire.MaxOps {
 			mc = &multiCall{call: newCall(m.client), bytes: wire.RequestHeaderBytes}
 			mc.call.routes = routes
 			mc.call.aimKey(n, info, hash)
@@ -134,9 +147,35 @@ func (m *multi) group(ctx context.Context, routes *routes, todo []int, silent []
 		}
 		mc.call.add(wire.Get, m.keys[i])
 		mc.keys = append(mc.keys, i)
+		mc.fills = append(mc.fills, m.beginFill(m.keys[i], hash))
 		mc.bytes += ask.Bytes()
+		mc.valueBytes += m.client.incast.sizes.expect(ask.Key)
 	}
 	return all, unreached
+}
+
+// beginFill begins to keep a hot key's answer in L1; see Client.beginFill.
+func (m *multi) beginFill(key string, keyHash uint64) fill {
+	if m.client.l1 == nil || !m.options.nearby() {
+		return fill{}
+	}
+	hash := maphash.String(m.client.seed, key)
+	return m.client.beginFill(hash, m.client.hot.estimate(hash), keyHash)
+}
+
+func (m *multi) endFills(mc *multiCall) {
+	for i := range mc.fills {
+		m.client.endFill(&mc.fills[i], m.keys[mc.keys[i]], &mc.call.ops[i], mc.call.node())
+	}
+}
+
+// judge tells the node's breaker how a call went.
+func (m *multi) judge(call *call, failure error, spread bool) {
+	if failure == nil && spread && m.client.isSlow(call) {
+		call.node().breaker.RecordFailure()
+		return
+	}
+	call.judge(failure)
 }
 
 // greet asks each node for its shards once.
@@ -199,13 +238,24 @@ const patience = 3
 
 // one carries out one call and files its answers.
 func (m *multi) one(ctx context.Context, mc *multiCall, spread bool) {
+	defer m.endFills(mc)
+	leave, err := m.admit(ctx, mc)
+	if err != nil {
+		for _, at := range mc.keys {
+			m.results[at].Err = m.client.opError("get", m.keys[at], err)
+		}
+		return
+	}
+	defer leave()
 	call, deadline := mc.call, m.deadlineNanos
 	if spread {
-		deadline = min(deadline, m.client.nowNanos()+call.node().patienceNanos(len(mc.keys)))
+		now := m.client.nowNanos()
+		deadline = min(deadline, now+call.slotNanos(now)+call.node().patienceNanos(len(mc.keys)))
 	}
 	call.choose(m.options)
 	failure := call.exchange(ctx, deadline)
-	call.judge(failure)
+	m.judge(call, failure, spread)
+	m.learnSizes(mc)
 	for i := range call.ops {
 		op, at := &call.ops[i], mc.keys[i]
 		err := failure
@@ -233,8 +283,8 @@ func (m *multi) unanswered(ctx context.Context, routes *routes, calls []*multiCa
 	for _, mc := range calls {
 		for i := range mc.call.ops {
 			switch op := &mc.call.ops[i]; {
-			case !op.done:
-				todo = append(todo, mc.keys[i])
+			case !op.done, op.failure == nil && op.answer.Status == wire.StatusTooLate:
+				todo = append(todo, mc.keys[i]) // what was too late for a round's time need not be for the call's
 			case op.failure == nil && op.answer.Status == wire.StatusMoved:
 				todo = append(todo, mc.keys[i])
 				m.client.consult(mc.call.node())

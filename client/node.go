@@ -17,11 +17,20 @@ type node struct {
 	client  *Client
 	addr    netip.AddrPort // as given to Open
 	name    string         // as given to Open, for errors
-	isSeed  bool   // given to Open
+	isSeed  bool           // given to Open
 	pending pending
 	rtt     estimator
 	latency quantile
-	breaker circuitbreaker.CircuitBreaker[any]
+	// paceNanos is the longest distance between two datagrams of one multi-get's reply,
+	// of late: a node that caps this client shows it there.
+	paceNanos atomic.Int64
+	lag       estimator // of replies behind the ends of their slots
+	// leastNanos is the round trip without queues, of late: what a grant's offset leaves out.
+	leastNanos atomic.Int64
+	breaker    circuitbreaker.CircuitBreaker[any]
+	// padLost is how many padded reads in a row were answered only once they were sent
+	// again without padding.
+	padLost atomic.Uint32
 	load    atomic.Uint32 // as last reported, a share of 65535
 
 	refusedNanos atomic.Int64             // writers: readers and senders; last refusal
@@ -41,7 +50,7 @@ type nodeInfo struct {
 }
 
 func newNode(c *Client, name string, addr netip.AddrPort) *node {
-	n := &node{client: c, addr: addr, name: name, breaker: newBreaker(), greeting: make(chan struct{}, 1)}
+	n := &node{client: c, addr: addr, name: name, breaker: newBreaker(&c.settings.breaker), greeting: make(chan struct{}, 1)}
 	n.rtt.min, n.rtt.max = c.settings.minRTO, c.settings.maxRTO
 	n.pending.init()
 	return n
@@ -181,6 +190,7 @@ func (n *node) saw(reply *wire.Reply) {
 // measured takes in the time that an answer took.
 func (n *node) measured(d time.Duration) {
 	n.rtt.observe(d)
+	n.noteLeast(int64(d))
 	n.latency.observe(d)
 }
 

@@ -3,6 +3,8 @@ package client
 import (
 	"fmt"
 	"time"
+
+	"gannet/security/mtls"
 )
 
 // Defaults of the options; each option's comment says when to change it.
@@ -13,6 +15,7 @@ const (
 	DefaultMaxRTO      = 100 * time.Millisecond
 	DefaultRetryShare  = 0.1
 	DefaultLoadBound   = 1.25
+	DefaultRefreshers  = 8
 	// DefaultMaxPayload fits 1500-byte Ethernet frames: 1500 − 20 − 8.
 	DefaultMaxPayload = 1472
 )
@@ -25,6 +28,14 @@ type settings struct {
 	maxPayloadBytes int
 	retryShare      float64
 	loadBound       float64
+	l1Bytes         int
+	l1Longest       time.Duration
+	control         *mtls.Store
+	refreshers      int
+	breaker         breakerSettings
+	noPadding       bool
+	incast          IncastMode
+	linkBits        int64 // 0 = as the interface says
 }
 
 // Option changes one setting of Open.
@@ -104,11 +115,75 @@ func WithMaxPayload(bytes int) Option {
 	}
 }
 
+// WithL1 lets the client keep copies of the hottest items in its own memory, of so
+// many bytes with all that belongs to them, 64 KiB or more, and each for at most
+// longest, 1 s to 5 s. Only items that the nodes find hot and that are seldom written
+// are kept, and only while the client hears of writes: it subscribes to the control
+// ports of the ring's members (see WithControl). A read may then return what an
+// acknowledged write elsewhere has replaced, for as long as the message takes, some
+// milliseconds, and for longest at most if all goes wrong. This client's own writes
+// are seen at once. A copy may be served past the item's soft TTL.
+func WithL1(bytes int, longest time.Duration) Option {
+	return func(s *settings) error {
+		if bytes < 64<<10 || longest < time.Second || longest > 5*time.Second {
+			return fmt.Errorf("%w: L1 of %d bytes for %v: give 65536 or more, and 1s to 5s", ErrBadRequest, bytes, longest)
+		}
+		s.l1Bytes, s.l1Longest = bytes, longest
+		return nil
+	}
+}
+
+// WithControl has the client show certificates to the nodes' control ports, and
+// verify theirs. Without it the connections are plain TCP, for trusted networks. The
+// store's owner keeps it running (see [mtls.Store.Run]).
+func WithControl(store *mtls.Store) Option {
+	return func(s *settings) error {
+		s.control = store
+		return nil
+	}
+}
+
+// WithRefreshers bounds the loads that GetOrLoad runs in the background at once, past
+// soft TTLs. A refresh that finds all busy is left to the next reader.
+func WithRefreshers(n int) Option {
+	return func(s *settings) error {
+		if n < 1 {
+			return fmt.Errorf("%w: %d refreshers: give 1 or more", ErrBadRequest, n)
+		}
+		s.refreshers = n
+		return nil
+	}
+}
+
+// WithBreaker sets when a node is not asked first any more: when so many of its last
+// calls failed or were overtaken by a second question to another replica. After a
+// pause between one and two times the given one a few reads try it again.
+func WithBreaker(failures, calls uint, pause time.Duration) Option {
+	return func(s *settings) error {
+		if failures < 1 || calls < failures || pause <= 0 {
+			return fmt.Errorf("%w: breaker at %d of %d calls for %v: give 1 or more of at least as many, and a positive pause", ErrBadRequest, failures, calls, pause)
+		}
+		s.breaker = breakerSettings{failures, calls, pause}
+		return nil
+	}
+}
+
+// WithoutPadding keeps reads of hot keys as short as all others. By default they are
+// as long as their reply, which nodes with an XDP datapath can answer in the kernel.
+// Use it where upstream bandwidth is dearer than the nodes' time.
+func WithoutPadding() Option {
+	return func(s *settings) error {
+		s.noPadding = true
+		return nil
+	}
+}
+
 func newSettings(opts []Option) (settings, error) {
 	s := settings{
 		timeout: DefaultTimeout, sourcePorts: DefaultSourcePorts,
 		minRTO: DefaultMinRTO, maxRTO: DefaultMaxRTO, maxPayloadBytes: DefaultMaxPayload,
-		retryShare: DefaultRetryShare, loadBound: DefaultLoadBound,
+		retryShare: DefaultRetryShare, loadBound: DefaultLoadBound, refreshers: DefaultRefreshers,
+		breaker: breakerSettings{failures: 5, calls: 20, pause: 100 * time.Millisecond},
 	}
 	for _, opt := range opts {
 		if err := opt(&s); err != nil {

@@ -22,6 +22,7 @@ func (c *call) build(t *target, nowNanos, deadlineNanos int64) {
 	header := t.node.header(t.shard, c.hash, t.conn.cookie.Load(), nowNanos, deadlineNanos)
 	header.RequestID = c.id
 	header.MinVersion = wire.Version(c.minVersion)
+	c.grant(&header, t, nowNanos)
 	c.datagram = wire.AppendRequest(c.datagram[:0], &header)
 	c.order = c.order[:0]
 	limit := t.node.payloadBytes()
@@ -32,7 +33,13 @@ func (c *call) build(t *target, nowNanos, deadlineNanos int64) {
 				c.setHash(op)
 			}
 			first = false
+			if c.padFirst(t, op) {
+				op.ask.Value = padZeros[:op.padBytes]
+			}
 			c.appendAsk(uint16(i), op, limit)
+			if op.padBytes > 0 {
+				op.ask.Value = nil
+			}
 		}
 	}
 	if t.sends++; c.firstNanos == 0 {
@@ -53,7 +60,11 @@ func (c *call) setHash(op *operation) {
 func (c *call) appendAsk(index uint16, op *operation, limitBytes int) {
 	if op.parts == nil || !op.parts.begun {
 		op.tailBytes = 0
-		c.appendOp(index, &op.ask, limitBytes)
+		ask := op.ask
+		if c.multi && c.targets[0].sends > 0 && ask.Flags&wire.OpNoValue == 0 {
+			ask.Flags |= wire.OpSegment // all of it, again: nodes count what is asked for again
+		}
+		c.appendOp(index, &ask, limitBytes)
 		return
 	}
 	ask := op.ask

@@ -1,10 +1,6 @@
 package client
 
-import (
-	"net/netip"
-
-	"gannet/ring"
-)
+import "gannet/ring"
 
 // maxReplicas bounds how many nodes hold a key, as far as the client asks them.
 const maxReplicas = 4
@@ -100,6 +96,9 @@ func (c *Client) settleFor(n *node) {
 
 func (c *Client) swapRoutes(before, next *routes) {
 	c.routes.Store(next)
+	if c.listener != nil {
+		c.listener.reroute()
+	}
 	if before == nil {
 		return
 	}
@@ -125,14 +124,4 @@ func (c *Client) nodeOf(m *ring.Member, before *routes) *node {
 		}
 	}
 	return newNode(c, m.Name, m.Addr)
-}
-
-// names tells whether the routes lead to an address; for tests and errors.
-func (r *routes) names(addr netip.AddrPort) bool {
-	for _, n := range r.nodes {
-		if n.addr == addr {
-			return true
-		}
-	}
-	return r.only != nil && r.only.addr == addr
 }

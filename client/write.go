@@ -90,6 +90,7 @@ func (o *writeOptions) apply(ask *wire.Op) (err error) {
 // write carries out one write. A value too long for a datagram goes in parts.
 func (c *Client) write(ctx context.Context, name, key string, ask wire.Op) (wire.ReplyOp, error) {
 	answer, err := c.writeOnce(ctx, key, ask)
+	c.wroteKey(key, ask.Code, Version(answer.Version), err)
 	if err != nil {
 		err = c.opError(name, key, err)
 	}

@@ -18,6 +18,8 @@ type Config struct {
 
 	// Listen is the address of the data ports on kernel sockets.
 	Listen netip.Addr
+	// Advertise is the address at which others reach this node; invalid: Listen.
+	Advertise netip.Addr
 	// DataPort is the UDP port of shard 0; shard n listens on DataPort+n.
 	DataPort uint16
 	// Interface is the NIC for AF_XDP; empty means kernel sockets.
@@ -80,6 +82,8 @@ type Config struct {
 	Zone string
 	// Replicas is the number of nodes that hold an item, if this node makes the ring.
 	Replicas uint8
+	// ExpectNodes is the number of nodes that the first ring of a cluster waits for.
+	ExpectNodes int
 	// Seeds has gossip addresses, host:port, of nodes to be found beside those of the
 	// ring.
 	Seeds []string
@@ -188,3 +192,9 @@ func placeWanted(wanted CPUList, allowed []int) (Placement, error) {
 
 // maxAutoShards bounds the shards chosen without a wish in the configuration.
 const maxAutoShards = 64
+
+// HasEtcd tells whether this node is one of a cluster, or may become one.
+func (c *Config) HasEtcd() bool { return c.EtcdEmbed || len(c.EtcdEndpoints) > 0 }
+
+// HasTLS tells whether this node has a certificate.
+func (c *Config) HasTLS() bool { return c.TLSCert != "" }

@@ -68,6 +68,11 @@ var keys = []Key{
 		Usage: "address of the data ports, of this machine; :: or 0.0.0.0 for all",
 		set:   setListen, get: func(c *Config) string { return c.Listen.String() },
 	},
+	{
+		Name: "advertise", Scope: ScopeControl,
+		Usage: "address at which other nodes and clients reach this one; empty: that in listen",
+		set:   setAdvertise, get: func(c *Config) string { return addrText(c.Advertise) },
+	},
 	number("data-port", "9800", ScopeBoth, "UDP port of shard 0; shard n has data-port + n",
 		func(c *Config) *uint16 { return &c.DataPort }, 1, 65535),
 	text("interface", "", ScopeBoth, "network interface for AF_XDP; empty: kernel sockets",
@@ -124,7 +129,7 @@ var keys = []Key{
 	},
 	{
 		Name: "etcd-endpoints", Scope: ScopeControl,
-		Usage: "client URLs of the etcd cluster, e.g. http://10.0.0.1:2379,http://10.0.0.2:2379",
+		Usage: "client URLs of the etcd cluster, e.g. http://10.0.0.1:2379,http://10.0.0.2:2379; https takes the files in tls-*",
 		set:   setEndpoints, get: func(c *Config) string { return strings.Join(c.EtcdEndpoints, ",") },
 	},
 	{
@@ -134,7 +139,7 @@ var keys = []Key{
 	},
 	text("etcd-dir", "", ScopeControl, "data directory of the embedded etcd; empty: <data-dir>/etcd",
 		func(c *Config) *string { return &c.EtcdDir }, checkDir),
-	text("etcd-client-url", "http://127.0.0.1:2379", ScopeControl, "where the embedded etcd listens for clients; port 0: any free one",
+	text("etcd-client-url", "http://127.0.0.1:2379", ScopeControl, "where the embedded etcd listens for clients; port 0: any free one; https takes the files in tls-*",
 		func(c *Config) *string { return &c.EtcdClientURL }, checkURL),
 	text("etcd-peer-url", "http://127.0.0.1:2380", ScopeControl, "where the embedded etcd listens for peers; port 0: any free one",
 		func(c *Config) *string { return &c.EtcdPeerURL }, checkURL),
@@ -146,6 +151,8 @@ var keys = []Key{
 		func(c *Config) *string { return &c.Zone }, checkZone),
 	number("replicas", "2", ScopeControl, "nodes that hold an item, its leader included; counts where the ring is made, and once made stands in etcd",
 		func(c *Config) *uint8 { return &c.Replicas }, 1, maxReplicas),
+	number("expect-nodes", "1", ScopeControl, "nodes that the first ring of a cluster waits for; later ones join it",
+		func(c *Config) *int { return &c.ExpectNodes }, 1, 4096),
 	{
 		Name: "seeds", Scope: ScopeControl,
 		Usage: "gossip addresses of nodes to be found beside those of the ring, e.g. 10.0.0.2:9742,cache-3:9742",
@@ -315,7 +322,7 @@ func checkInterface(v string) error {
 
 func checkURL(v string) error {
 	u, err := url.Parse(v)
-	if err == nil && u.Scheme == "http" && u.User == nil && (u.Path == "" || u.Path == "/") {
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && (u.Path == "" || u.Path == "/") {
 		if _, port, err := net.SplitHostPort(u.Host); err == nil && u.Hostname() != "" {
 			if _, err := strconv.ParseUint(port, 10, 16); err == nil {
 				return nil
@@ -404,6 +411,26 @@ func setEndpoints(c *Config, v string) error {
 		}
 	}
 	return nil
+}
+
+func setAdvertise(c *Config, v string) error {
+	c.Advertise = netip.Addr{}
+	if v == "" {
+		return nil
+	}
+	addr, err := netip.ParseAddr(v)
+	if err != nil || addr.IsUnspecified() {
+		return problem("is not an address that others can reach; write one of this machine's, e.g. 10.0.0.7")
+	}
+	c.Advertise = addr.Unmap()
+	return nil
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func setSeeds(c *Config, v string) error {

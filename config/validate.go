@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // validate finds what no key can see alone.
 func validate(c *Config) []error {
@@ -46,6 +50,16 @@ func validate(c *Config) []error {
 			"set etcd-endpoints to use a cluster, or etcd-embed to run a server here, not both",
 		},
 		{
+			[]string{"listen", "advertise"},
+			c.Listen.IsUnspecified() && !c.Advertise.IsValid() && len(c.EtcdEndpoints) > 0,
+			fmt.Sprintf("listen %s takes all addresses, and other nodes must know one; set advertise to an address of this machine", c.Listen),
+		},
+		{
+			[]string{"etcd-endpoints", "etcd-client-url", "tls-cert"},
+			c.wantsTLSForEtcd() && !c.allTLS(),
+			"https to etcd needs tls-cert, tls-key and tls-ca; give them, or use http on a trusted network",
+		},
+		{
 			[]string{"control-port", "gossip-port"},
 			c.ControlPort == c.GossipPort && c.ControlPort != 0,
 			fmt.Sprintf("both are %d, and gossip uses TCP, too; give them different numbers", c.ControlPort),
@@ -75,3 +89,8 @@ func (c *Config) someTLS() bool {
 }
 
 func (c *Config) allTLS() bool { return c.TLSCert != "" && c.TLSKey != "" && c.TLSCA != "" }
+
+func (c *Config) wantsTLSForEtcd() bool {
+	isTLS := func(url string) bool { return strings.HasPrefix(url, "https:") }
+	return slices.ContainsFunc(c.EtcdEndpoints, isTLS) || c.EtcdEmbed && (isTLS(c.EtcdClientURL) || isTLS(c.EtcdPeerURL))
+}

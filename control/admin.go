@@ -104,6 +104,7 @@ func newRegistry(c *Control) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		&collector{link: c.link, nanos: BootNanos},
+		&clusterCollector{cluster: c.cluster, nanos: BootNanos},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

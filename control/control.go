@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +18,7 @@ import (
 
 	"gannet/board"
 	"gannet/config"
+	"gannet/control/pacing"
 	"gannet/ring"
 )
 
@@ -26,6 +26,8 @@ const (
 	tickInterval = 10 * time.Millisecond
 	// Every so many ticks comes the work that may be slower.
 	slowTicks = 10
+	// Every so many ticks clients that lose replies are given another rate.
+	governTicks = 2
 	// A probe answers within microseconds; a lost one should not cost a start-up.
 	probeWait = 100 * time.Millisecond
 )
@@ -59,18 +61,19 @@ type Control struct {
 	lastTick   atomic.Int64
 	served     atomic.Uint64 // data planes seen serving
 
-	mu         sync.Mutex // guards what follows; held for moments only
-	fence      *Fence
-	published  *ring.Ring
-	membership *Membership // nil: no etcd is configured, or it has not started
-	etcd       *Etcd       // nil: not embedded, or it has not started
+	cluster *cluster
+
+	mu   sync.Mutex // guards what follows; held for moments only
+	etcd *Etcd      // nil: not embedded, or it has not started
 
 	// Owned by the tick.
+	governor   pacing.Governor
 	watchdog   *Watchdog
 	starvation *starvation
 	process    *Process
 	serving    Target // seen serving last
 	attached   bool
+	recalled   bool   // the ring of before was looked for
 	settled    bool   // a ring stands on the board
 	heldStarts uint64 // the data plane's starts when it last served on XDP
 }
@@ -86,39 +89,51 @@ func New(opts Options) (*Control, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := makeDataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	c := &Control{
 		cfg: cfg, log: opts.Log, version: opts.Version,
 		link:       NewLink(cfg.DataDir, opts.Log),
 		deadMan:    NewDeadMan(opts.Log),
 		prober:     NewProber(probeWait),
 		ready:      make(chan struct{}),
-		fence:      NewFence(),
 		watchdog:   NewWatchdog(cfg.Watchdog.Nanoseconds(), tickInterval.Nanoseconds()),
 		starvation: newStarvation("/proc", tickInterval.Nanoseconds()/4),
 		self: ring.Member{
-			ID: cfg.NodeID, Name: cfg.NodeName, Weight: 1, Shards: uint16(len(place.CPUs)),
-			Addr: netip.AddrPortFrom(reachable(cfg.Listen), cfg.DataPort),
+			ID: cfg.NodeID, Name: cfg.NodeName, Zone: cfg.Zone, Weight: 1, Shards: uint16(len(place.CPUs)),
+			Addr: netip.AddrPortFrom(advertised(cfg), cfg.DataPort),
 		},
+	}
+	if c.cluster, err = newCluster(cfg, c.link, c.self, opts.Log); err != nil {
+		return nil, err
 	}
 	if opts.Supervise {
 		if c.supervisor, err = newSupervisor(c, opts, place); err != nil {
+			c.cluster.close()
 			return nil, err
 		}
 	}
 	c.registry = newRegistry(c)
 	if c.admin, err = newAdmin(c, opts.Log); err != nil {
+		c.cluster.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// advertised is the address by which others reach this node.
+func advertised(cfg *config.Config) netip.Addr {
+	if cfg.Advertise.IsValid() {
+		return cfg.Advertise
+	}
+	return reachable(cfg.Listen)
 }
 
 func newSupervisor(c *Control, opts Options, place config.Placement) (*Supervisor, error) {
 	binary, err := FindDataplane(opts.Config.DataplaneBinary)
 	if err != nil {
 		return nil, err
-	}
-	if err := os.MkdirAll(opts.Config.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("data-dir: %w; choose another with --data-dir", err)
 	}
 	return &Supervisor{
 		Binary: binary, Args: opts.Config.FlagArgs(config.ScopeDataplane), Environ: opts.Environ,
@@ -141,6 +156,9 @@ func (c *Control) Ready() <-chan struct{} { return c.ready }
 
 // AdminAddr is where the admin port listens.
 func (c *Control) AdminAddr() string { return c.admin.listener.Addr().String() }
+
+// ControlAddr is where the control port listens.
+func (c *Control) ControlAddr() string { return c.cluster.port.Addr() }
 
 // EtcdURL is where the embedded etcd listens for clients; empty: there is none.
 func (c *Control) EtcdURL() string {
@@ -169,12 +187,13 @@ func (c *Control) Run(ctx context.Context) error {
 	others.Go(c.admin.run)
 	others.Go(func() error { return c.tick(rest) })
 	others.Go(func() error { return c.awaitReady(rest) })
+	others.Go(func() error { return c.cluster.run(rest) })
+	others.Go(func() error { return c.runEtcd(rest) })
 	if c.supervisor == nil {
 		c.confineSelf()
 	} else {
 		first.Go(func() error { return c.supervisor.Run(ctx) })
 	}
-	first.Go(func() error { return c.runEtcd(ctx) })
 	first.Go(func() error { // a failure among the others ends the first
 		select {
 		case <-rest.Done():
@@ -221,7 +240,7 @@ func (c *Control) close() {
 // membership. Without etcd the node is a ring of its own.
 func (c *Control) runEtcd(ctx context.Context) error {
 	if c.cfg.EtcdEmbed {
-		etcd, err := StartEtcd(ctx, c.cfg.NodeName, c.cfg.EtcdDir, c.cfg.EtcdClientURL, c.cfg.EtcdPeerURL, c.log)
+		etcd, err := StartEtcd(ctx, c.cfg.NodeName, c.cfg.EtcdDir, c.cfg.EtcdClientURL, c.cfg.EtcdPeerURL, tlsFiles(c.cfg), c.log)
 		if err != nil {
 			return err
 		}
@@ -229,31 +248,16 @@ func (c *Control) runEtcd(ctx context.Context) error {
 		c.setEtcd(etcd)
 		inner, cancel := cancelOn(ctx, etcd.Failed())
 		defer cancel()
-		return c.runMembership(ctx, inner, []string{etcd.ClientURL})
-	}
-	if len(c.cfg.EtcdEndpoints) == 0 {
-		return nil // the tick publishes a ring of this node alone
-	}
-	return c.runMembership(ctx, ctx, c.cfg.EtcdEndpoints)
-}
-
-// runMembership runs until inner ends; that is a failure when outer has not ended.
-func (c *Control) runMembership(outer, inner context.Context, endpoints []string) error {
-	client, err := NewEtcdClient(endpoints)
-	if err != nil {
+		err = c.cluster.runEtcd(inner, []string{etcd.ClientURL})
+		if ctx.Err() == nil && inner.Err() != nil {
+			return errors.Join(err, context.Cause(inner))
+		}
 		return err
 	}
-	defer client.Close()
-	m := &Membership{
-		Client: client, Self: c.self, Log: c.log,
-		Served: c.servedEpoch, Publish: c.setRing, KeptAlive: c.keptAlive,
+	if len(c.cfg.EtcdEndpoints) == 0 {
+		return nil // the node is a ring of its own
 	}
-	c.setMembership(m)
-	err = m.Run(inner)
-	if outer.Err() == nil && inner.Err() != nil {
-		return errors.Join(err, context.Cause(inner))
-	}
-	return err
+	return c.cluster.runEtcd(ctx, c.cfg.EtcdEndpoints)
 }
 
 // cancelOn ends the context with an error that arrives on failed.
@@ -275,49 +279,13 @@ func (c *Control) setEtcd(e *Etcd) {
 	c.etcd = e
 }
 
-func (c *Control) setMembership(m *Membership) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.membership = m
-}
-
-func (c *Control) etcdConnected() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.membership != nil && c.membership.Connected()
-}
+func (c *Control) etcdConnected() bool { return c.cluster.connected() }
 
 func (c *Control) restarts() uint64 {
 	if c.supervisor == nil {
 		return 0
 	}
 	return c.supervisor.Restarts()
-}
-
-func (c *Control) servedEpoch() (epoch uint32) {
-	c.link.With(func(b *board.Board) { epoch = b.Ring().Epoch() })
-	return epoch
-}
-
-func (c *Control) keptAlive(sentNanos int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fence.KeepAlive(sentNanos)
-}
-
-// setRing makes a ring the one that the tick publishes and the fence counts by.
-func (c *Control) setRing(r *ring.Ring) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.published != nil && c.published.Epoch() >= r.Epoch() {
-		return
-	}
-	c.published = r
-	ids := make([]uint64, len(r.Members()))
-	for i, m := range r.Members() {
-		ids[i] = m.ID
-	}
-	c.fence.SetMembers(ids)
 }
 
 // tick is the heart of the process: one clock reading, then the step functions.
@@ -334,7 +302,12 @@ func (c *Control) tick(ctx context.Context) error {
 		if slow {
 			c.holdDeadMan()
 		}
-		c.renewFence(now)
+		c.link.With(func(b *board.Board) {
+			b.Control().Beat(now)
+			if n%governTicks == 0 {
+				c.governor.Step(b, now)
+			}
+		})
 		c.watch(now)
 		select {
 		case <-ctx.Done():
@@ -350,64 +323,28 @@ func (c *Control) keepBoard(now int64) {
 	if c.link.Refresh() {
 		c.link.With(func(b *board.Board) { b.Control().Start(os.Getpid(), now) })
 	}
-	c.recallRing()
-	c.publishRing()
+	c.recall()
+	c.cluster.putUp()
 	c.link.With(func(b *board.Board) {
 		c.attached, c.settled = true, b.Ring().Generation() != 0
 	})
 }
 
-// recallRing takes the ring that stands on the board while etcd has given none: this
-// process was restarted, and etcd may be gone. Without etcd it makes one.
-func (c *Control) recallRing() {
-	c.mu.Lock()
-	known := c.published != nil
-	c.mu.Unlock()
-	if known {
+// recall begins with the ring that stands on the board: this process was restarted,
+// and etcd may be gone.
+func (c *Control) recall() {
+	if c.recalled {
 		return
 	}
-	attached := false
 	var encoded []byte
-	c.link.With(func(b *board.Board) {
-		attached = true
+	var epoch uint32
+	c.recalled = c.link.With(func(b *board.Board) {
 		encoded, _, _ = b.Ring().Read(nil)
+		epoch = b.Ring().Epoch()
 	})
-	if r, err := ring.Decode(encoded); err == nil && slices.Contains(r.Members(), c.self) {
-		c.setRing(r)
-		return
+	if c.recalled {
+		c.cluster.recall(encoded, epoch)
 	}
-	if attached && len(c.cfg.EtcdEndpoints) == 0 && !c.cfg.EtcdEmbed {
-		c.standAlone()
-	}
-}
-
-func (c *Control) standAlone() {
-	r, err := ring.New(c.servedEpoch()+1, []ring.Member{c.self})
-	if err != nil {
-		c.log.Error("make the ring of this node", "error", err)
-		return
-	}
-	c.setRing(r)
-}
-
-// publishRing brings the board up to the ring that holds.
-func (c *Control) publishRing() {
-	c.mu.Lock()
-	r := c.published
-	c.mu.Unlock()
-	if r == nil {
-		return
-	}
-	c.link.With(func(b *board.Board) {
-		if b.Ring().Generation() != 0 && b.Ring().Epoch() == r.Epoch() {
-			return
-		}
-		if err := b.Ring().Publish(r.Epoch(), r.AppendEncode(nil)); err != nil {
-			c.log.Error("publish the ring", "error", err)
-			return
-		}
-		c.log.Info("ring published", "epoch", r.Epoch(), "members", len(r.Members()))
-	})
 }
 
 // holdDeadMan holds the data ports while the data plane stands on an XDP rung and
@@ -430,19 +367,6 @@ func (c *Control) holdDeadMan() {
 			c.log.Warn("no answer will come for a silent data plane", "error", err)
 		}
 	}
-}
-
-func (c *Control) renewFence(now int64) {
-	c.mu.Lock()
-	c.fence.Grant(c.self.ID, now)
-	deadline := c.fence.DeadlineNanos()
-	c.mu.Unlock()
-	c.link.With(func(b *board.Board) {
-		b.Control().Beat(now)
-		if deadline > b.Fence().Nanos() {
-			b.Fence().Set(deadline)
-		}
-	})
 }
 
 // watch lets the watchdog look, and does what it says.

@@ -5,12 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"gannet/security/mtls"
 )
 
 // etcdStartLongest is how long an embedded server may take to elect itself.
@@ -20,15 +25,23 @@ const etcdStartLongest = 30 * time.Second
 type Etcd struct {
 	server *embed.Etcd
 	log    *etcdLog
+	closed sync.Once
 	// ClientURL is where it listens; a port 0 asked for has become a real one.
 	ClientURL string
 }
 
-// StartEtcd starts a single-member server and waits until it serves.
-func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, log *slog.Logger) (*Etcd, error) {
+// StartEtcd starts a single-member server and waits until it serves. URLs of https
+// take the files, and let in who has a certificate of their authority.
+func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, files mtls.Files, log *slog.Logger) (*Etcd, error) {
 	cfg, err := etcdConfig(name, dir, clientURL, peerURL)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.ListenClientUrls[0].Scheme == "https" {
+		cfg.ClientTLSInfo = etcdTLS(files)
+	}
+	if cfg.ListenPeerUrls[0].Scheme == "https" {
+		cfg.PeerTLSInfo = etcdTLS(files)
 	}
 	core := &etcdLog{log: log.With("from", "etcd"), closing: &atomic.Bool{}}
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(core))
@@ -36,7 +49,7 @@ func StartEtcd(ctx context.Context, name, dir, clientURL, peerURL string, log *s
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded etcd (clients %s, peers %s, data in %s): %w", clientURL, peerURL, dir, err)
 	}
-	e := &Etcd{server: server, log: core, ClientURL: "http://" + server.Clients[0].Addr().String()}
+	e := &Etcd{server: server, log: core, ClientURL: cfg.ListenClientUrls[0].Scheme + "://" + server.Clients[0].Addr().String()}
 	select {
 	case <-server.Server.ReadyNotify():
 		return e, nil
@@ -75,10 +88,23 @@ func etcdConfig(name, dir, clientURL, peerURL string) (*embed.Config, error) {
 	return cfg, nil
 }
 
-// Close stops the server.
+// etcdTLS has both sides show certificates. etcd reads revocation lists in DER only.
+func etcdTLS(files mtls.Files) transport.TLSInfo {
+	info := transport.TLSInfo{CertFile: files.Cert, KeyFile: files.Key, TrustedCAFile: files.CA, ClientCertAuth: true}
+	if list, err := os.ReadFile(files.CRL); err == nil && len(list) > 0 && list[0] == derSequence {
+		info.CRLFile = files.CRL
+	}
+	return info
+}
+
+const derSequence = 0x30
+
+// Close stops the server. Closing it again does nothing.
 func (e *Etcd) Close() {
-	e.log.closing.Store(true)
-	e.server.Close()
+	e.closed.Do(func() {
+		e.log.closing.Store(true)
+		e.server.Close()
+	})
 }
 
 // Failed delivers an error that ended the server.

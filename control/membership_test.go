@@ -2,24 +2,36 @@ package control
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"sync"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"gannet/replication"
 	"gannet/ring"
+	"gannet/security/mtls"
 )
 
-func startTestEtcd(t *testing.T) *clientv3.Client {
+var testSelf = ring.Member{
+	ID: 1 << 63, Name: "a", Zone: "z", Addr: netip.MustParseAddrPort("10.0.0.1:9800"), Control: netip.MustParseAddrPort("10.0.0.1:9741"),
+	Gossip: netip.MustParseAddrPort("10.0.0.1:9742"), Shards: 2, Weight: 1,
+}
+
+func startEtcdIn(t *testing.T, dir string) *Etcd {
 	t.Helper()
-	etcd, err := StartEtcd(t.Context(), "test", t.TempDir(), "http://127.0.0.1:0", "http://127.0.0.1:0", quiet)
+	etcd, err := StartEtcd(t.Context(), "test", dir, "http://127.0.0.1:0", "http://127.0.0.1:0", mtls.Files{}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(etcd.Close)
-	client, err := NewEtcdClient([]string{etcd.ClientURL})
+	return etcd
+}
+
+func connect(t *testing.T, etcd *Etcd, store *mtls.Store) *clientv3.Client {
+	t.Helper()
+	client, err := NewEtcdClient([]string{etcd.ClientURL}, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,17 +39,18 @@ func startTestEtcd(t *testing.T) *clientv3.Client {
 	return client
 }
 
+func startTestEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	etcd := startEtcdIn(t, t.TempDir())
+	t.Cleanup(etcd.Close)
+	return connect(t, etcd, nil)
+}
+
 func TestEtcdStartsAgainOnItsData(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 2 {
-		etcd, err := StartEtcd(t.Context(), "test", dir, "http://127.0.0.1:0", "http://127.0.0.1:0", quiet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := NewEtcdClient([]string{etcd.ClientURL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		etcd := startEtcdIn(t, dir)
+		client := connect(t, etcd, nil)
 		got, err := client.Get(t.Context(), "kept")
 		if err != nil || int(got.Count) != round {
 			t.Fatalf("start %d: %v, %v", round, got, err)
@@ -45,112 +58,87 @@ func TestEtcdStartsAgainOnItsData(t *testing.T) {
 		if _, err := client.Put(t.Context(), "kept", "yes"); err != nil {
 			t.Fatal(err)
 		}
-		_ = client.Close()
 		etcd.Close()
 	}
 }
 
-// heard records what a membership reports.
-type heard struct {
-	mu    sync.Mutex
-	rings chan *ring.Ring
-	alive int
-}
-
-func newMembership(client *clientv3.Client, self ring.Member) (*Membership, *heard) {
-	h := &heard{rings: make(chan *ring.Ring, 100)}
-	return &Membership{
-		Client: client, Self: self, Log: quiet,
-		Served:  func() uint32 { return 0 },
-		Publish: func(r *ring.Ring) { h.rings <- r },
-		KeptAlive: func(int64) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.alive++
-		},
-	}, h
-}
-
-func TestMembershipAgreesOnTheRingAndLeaves(t *testing.T) {
-	client := startTestEtcd(t)
-	m, h := newMembership(client, testSelf)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
-	r := <-h.rings
-	if r.Epoch() != 1 || r.Owner(0).ID != testSelf.ID {
-		t.Fatalf("ring of epoch %d", r.Epoch())
-	}
-	got, err := client.Get(t.Context(), m.memberKey())
-	if err != nil || len(got.Kvs) != 1 || got.Kvs[0].Lease == 0 {
-		t.Fatalf("the member's record under a lease: %v, %v", got, err)
-	}
-	var record memberRecord
-	if err := json.Unmarshal(got.Kvs[0].Value, &record); err != nil || record != recordOf(testSelf) {
-		t.Fatalf("record %+v, %v", record, err)
-	}
-	cancel()
-	if err := <-ended; err != nil {
+// TestEtcdOverTLS: who has a certificate gets an answer, who has none gets none.
+func TestEtcdOverTLS(t *testing.T) {
+	certs := filepath.Join(t.TempDir(), "certs")
+	err := mtls.DevCA(certs, mtls.DevOptions{NodeNames: []string{"etcd", "a"}, Hosts: []string{"127.0.0.1"}, ValidFor: time.Hour, Now: time.Now()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := client.Get(t.Context(), m.memberKey()); err != nil || len(got.Kvs) != 0 {
-		t.Fatalf("the record of a member that left: %v, %v", got, err)
+	etcd, err := StartEtcd(t.Context(), "test", t.TempDir(), "https://127.0.0.1:0", "https://127.0.0.1:0", mtls.DevFiles(certs, "etcd"), quiet)
+	if err != nil {
+		t.Fatal(err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.alive == 0 {
-		t.Error("no keep-alive reached the fence")
+	defer etcd.Close()
+	store, err := mtls.Open(mtls.DevFiles(certs, "a"), mtls.Options{Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := connect(t, etcd, store).Put(ctx, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := connect(t, etcd, nil).Put(short, "k", "v"); err == nil {
+		t.Fatal("etcd takes a write without a certificate")
 	}
 }
 
-func TestMembershipRefusesAnotherNodesEtcd(t *testing.T) {
+func TestMemberRecordsComeBack(t *testing.T) {
+	text, err := encodeMember(&testSelf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeMember([]byte(text)); err != nil || got != testSelf {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if _, err := decodeMember([]byte("{")); err == nil {
+		t.Fatal("a damaged record was read")
+	}
+	if id, ok := idOfKey(memberKey(testSelf.ID), membersKey); !ok || id != testSelf.ID {
+		t.Fatalf("id %x of its key", id)
+	}
+}
+
+func always() bool { return true }
+
+func TestMembershipStandsAndLeaves(t *testing.T) {
 	client := startTestEtcd(t)
-	first, _ := newMembership(client, testSelf)
+	first := NewMembership(client, testSelf, always, quiet)
 	if err := first.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	other := testSelf
 	other.ID = 7
-	second, _ := newMembership(client, other)
-	var foreign *ForeignRingError
-	if err := second.Run(t.Context()); !errors.As(err, &foreign) {
-		t.Fatalf("a second node in the same etcd: %v", err)
-	}
-}
-
-func TestMembershipFollowsAChangedRing(t *testing.T) {
-	client := startTestEtcd(t)
-	m, h := newMembership(client, testSelf)
-	if err := m.step(t.Context()); err != nil {
+	second := NewMembership(client, other, always, quiet)
+	if err := second.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	value := string(encoded(t, ringRecord{Epoch: 9, Members: []memberRecord{recordOf(testSelf)}}))
-	if _, err := client.Put(t.Context(), ringKey, value); err != nil {
+	views := follow(t, client)
+	v := awaitView(t, views, func(v View) bool { return len(v.Members) == 2 })
+	if v.Controller != testSelf.ID {
+		t.Fatalf("controller %x, want the first that stood", v.Controller)
+	}
+	if v.Members[0] != other || v.Members[1] != testSelf {
+		t.Fatalf("members %+v", v.Members)
+	}
+	first.leave()
+	awaitView(t, views, func(v View) bool { return len(v.Members) == 1 && v.Controller == 0 })
+	if err := second.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.step(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if first, second := <-h.rings, <-h.rings; first.Epoch() != 1 || second.Epoch() != 9 {
-		t.Fatalf("epochs %d and %d", first.Epoch(), second.Epoch())
-	}
-}
-
-func TestSwapLosesToAnEarlierWriter(t *testing.T) {
-	client := startTestEtcd(t)
-	m, _ := newMembership(client, testSelf)
-	record := ringRecord{Epoch: 3, Members: []memberRecord{recordOf(testSelf)}}
-	if _, err := m.swap(t.Context(), record, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.swap(t.Context(), record, 0); !errors.Is(err, errOvertaken) {
-		t.Fatalf("swap over a record it has not read: %v", err)
-	}
+	awaitView(t, views, func(v View) bool { return v.Controller == other.ID })
 }
 
 func TestMembershipGetsANewLease(t *testing.T) {
 	client := startTestEtcd(t)
-	m, h := newMembership(client, testSelf)
+	m := NewMembership(client, testSelf, always, quiet)
 	if err := m.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +149,164 @@ func TestMembershipGetsANewLease(t *testing.T) {
 	if err := m.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := client.Get(t.Context(), m.memberKey()); m.lease == lost || err != nil || len(got.Kvs) != 1 {
+	if got, err := client.Get(t.Context(), memberKey(testSelf.ID)); m.lease == lost || err != nil || len(got.Kvs) != 1 {
 		t.Fatalf("after a lost lease: lease %x, %v, %v", m.lease, got, err)
 	}
-	if len(h.rings) != 1 {
-		t.Errorf("the same ring was published %d times", len(h.rings))
+}
+
+// follow runs a watch and returns what it sees.
+func follow(t *testing.T, client *clientv3.Client) <-chan View {
+	t.Helper()
+	views := make(chan View, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &Watch{Client: client, Log: quiet, Seen: func(v View, _ bool) { views <- v }}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return views
+}
+
+func awaitView(t *testing.T, views <-chan View, wanted func(View) bool) View {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		select {
+		case v := <-views:
+			if wanted(v) {
+				return v
+			}
+		case <-limit:
+			t.Fatal("the watch did not see it")
+		}
+	}
+}
+
+// TestWatchReadsEverythingAgain: what changed while etcd was away is seen once it is
+// back.
+func TestWatchReadsEverythingAgain(t *testing.T) {
+	dir := t.TempDir()
+	etcd := startEtcdIn(t, dir)
+	url := etcd.ClientURL
+	client := connect(t, etcd, nil)
+	m := NewMembership(client, testSelf, always, quiet)
+	if err := m.step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	views := follow(t, client)
+	awaitView(t, views, func(v View) bool { return len(v.Members) == 1 })
+	etcd.Close()
+	// Behind the watch's back: etcd comes back with another ring.
+	again, err := StartEtcd(t.Context(), "test", dir, url, "http://127.0.0.1:0", mtls.Files{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	rec := testRecord(t, 3)
+	if _, err := connect(t, again, nil).Put(t.Context(), ringKey, string(rec.AppendEncode(nil))); err != nil {
+		t.Fatal(err)
+	}
+	v := awaitView(t, views, func(v View) bool { return v.Record.Epoch() == 3 })
+	if v.Record.Revision == 0 {
+		t.Fatal("a ring from etcd without its revision")
+	}
+}
+
+func testRecord(t *testing.T, epoch uint32) replication.Record {
+	t.Helper()
+	r, err := ring.Build(ring.Spec{Epoch: epoch, Replicas: 2, Members: []ring.Member{testSelf}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return replication.NewRecord(r, 0, []uint64{testSelf.ID})
+}
+
+func newStore(t *testing.T, client *clientv3.Client) (*ringStore, chan replication.Event) {
+	t.Helper()
+	events := make(chan replication.Event, 100)
+	post := func(ev replication.Event) { events <- ev }
+	s := &ringStore{ctx: t.Context(), client: client, node: post, both: post, swapped: post, log: quiet}
+	t.Cleanup(s.running.Wait)
+	return s, events
+}
+
+func TestRingStoreComparesRevisions(t *testing.T) {
+	s, events := newStore(t, startTestEtcd(t))
+	s.swap(testRecord(t, 1))
+	if ev := <-events; ev != (replication.Swapped{Done: true}) {
+		t.Fatalf("first swap: %+v", ev)
+	}
+	seen, ok := (<-events).(replication.RecordSeen)
+	if !ok || !seen.Linear || seen.Record.Epoch() != 1 || seen.Record.Revision == 0 || len(seen.Record.PrevVoters) != 1 {
+		t.Fatalf("after the swap: %+v", seen)
+	}
+	s.renew(seen.Record.Revision)
+	if ev, ok := (<-events).(replication.Renewed); !ok || ev.Revision != seen.Record.Revision || ev.SentNanos == 0 || ev.SentNanos > BootNanos() {
+		t.Fatalf("renewal: %+v", ev)
+	}
+	s.swap(testRecord(t, 2)) // of revision 0: as if there were none
+	if ev := <-events; ev != (replication.Swapped{}) {
+		t.Fatalf("a swap over a ring it has not read: %+v", ev)
+	}
+	<-events
+	s.renew(seen.Record.Revision + 1)
+	if ev := <-events; ev != (replication.RenewRefused{Revision: seen.Record.Revision + 1}) {
+		t.Fatalf("renewal of another ring: %+v", ev)
+	}
+}
+
+func TestStateFilesKeepTheLastState(t *testing.T) {
+	f := stateFiles{t.TempDir()}
+	if state, _, err := f.recall(); state != nil || err != nil {
+		t.Fatalf("from an empty directory: %v, %v", state, err)
+	}
+	if rec, err := f.record(); rec.Ring != nil || err != nil {
+		t.Fatalf("from an empty directory: %v, %v", rec, err)
+	}
+	for _, want := range []string{"first", "second"} {
+		if err := f.remember([]byte(want), 42); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if state, memoryID, err := f.recall(); string(state) != "second" || memoryID != 42 || err != nil {
+		t.Fatalf("%q of %d, %v", state, memoryID, err)
+	}
+	rec := testRecord(t, 5)
+	if err := f.putRecord(&rec); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.record(); err != nil || got.Epoch() != 5 || len(got.PrevVoters) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, recordFile), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.record(); err == nil {
+		t.Fatal("a damaged ring was read")
+	}
+}
+
+func TestRestartsWaitLongerAndForget(t *testing.T) {
+	var r restarts
+	if d := r.next(time.Hour); d != 0 {
+		t.Errorf("after a sound life: %v", d)
+	}
+	last := time.Duration(0)
+	for range 20 {
+		d := r.next(0)
+		if d < last || d > restartLongest || d == 0 {
+			t.Fatalf("wait %v after %v", d, last)
+		}
+		last = d
+	}
+	if last != restartLongest {
+		t.Errorf("waits end at %v", last)
+	}
+	if d := r.next(restartSound); d != 0 {
+		t.Errorf("after a sound life: %v", d)
 	}
 }

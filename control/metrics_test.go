@@ -1,14 +1,21 @@
 package control
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"gannet/board"
+	"gannet/config"
+	"gannet/control/api"
+	"gannet/security/mtls"
 	"gannet/wire"
 )
 
@@ -68,6 +75,74 @@ func TestMetricsPassTheLint(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// testCluster is one with a ring, certificates, and others who cannot be reached.
+func testCluster(t *testing.T) *cluster {
+	t.Helper()
+	dir := t.TempDir()
+	certs := filepath.Join(dir, "certs")
+	err := mtls.DevCA(certs, mtls.DevOptions{NodeNames: []string{"a"}, Hosts: []string{"127.0.0.1"}, ValidFor: time.Hour, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := mtls.DevFiles(certs, "a")
+	cfg := &config.Config{
+		NodeID: testSelf.ID, NodeName: "a", DataDir: dir, Listen: netip.MustParseAddr("127.0.0.1"), Seeds: []string{"127.0.0.1:1"},
+		TLSCert: files.Cert, TLSKey: files.Key, TLSCA: files.CA, TLSCRL: files.CRL,
+	}
+	self := testSelf
+	self.Addr = netip.MustParseAddrPort("127.0.0.1:9800")
+	c, err := newCluster(cfg, NewLink(dir, quiet), self, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	c.publish(testRecord(t, 4))
+	c.etcd.Store(&ringStore{})
+	t.Cleanup(func() { c.etcd.Store(nil) })
+	return c
+}
+
+func TestClusterMetricsPassTheLint(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&clusterCollector{cluster: testCluster(t), nanos: func() int64 { return 7e9 }})
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	want := `
+# HELP gannet_ring_members Members of the ring this node serves by, by state.
+# TYPE gannet_ring_members gauge
+gannet_ring_members{state="active"} 1
+gannet_ring_members{state="down"} 0
+gannet_ring_members{state="joining"} 0
+gannet_ring_members{state="leaving"} 0
+gannet_ring_members{state="returning"} 0
+# HELP gannet_ring_share Part of the circle that this node leads.
+# TYPE gannet_ring_share gauge
+gannet_ring_share 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "gannet_ring_members", "gannet_ring_share"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDrainSaysWhyNot(t *testing.T) {
+	c := testCluster(t)
+	if err := c.drain(t.Context(), "nobody"); !errors.Is(err, api.ErrUnknownNode) {
+		t.Errorf("of an unknown node: %v", err)
+	}
+	if err := c.drain(t.Context(), ""); !errors.Is(err, api.ErrNotNow) {
+		t.Errorf("of the only node: %v", err)
+	}
+	c.etcd.Store(nil)
+	if err := c.drain(t.Context(), ""); !errors.Is(err, api.ErrNotNow) {
+		t.Errorf("without etcd: %v", err)
 	}
 }
 

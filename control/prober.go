@@ -95,7 +95,7 @@ func (p *Prober) attempt(ctx context.Context, port netip.AddrPort, shard, shards
 	case op.Status == wire.StatusCookieRequired, op.Code == wire.Hello && op.Status == wire.StatusOK:
 		p.cookies[port] = op.Token
 		return false, errNoCookieYet
-	case op.Status == wire.StatusOK, op.Status == wire.StatusMiss:
+	case op.Status == wire.StatusOK, op.Status == wire.StatusMiss, op.Status == wire.StatusMoved:
 		return true, nil
 	default:
 		return true, fmt.Errorf("%s: a GET is answered with %s", port, op.Status)

@@ -65,6 +65,8 @@ func (c *Control) Readiness(ctx context.Context) Readiness {
 		r.Reason = "the data plane is " + f.phase.String()
 	case f.epoch == 0:
 		r.Reason = "no ring is published yet: etcd does not answer"
+	case c.notServing() != "":
+		r.Reason = c.notServing()
 	case f.onXDP() && f.info.Shards[0].Interface != "lo":
 		r.How = "heartbeats (packets of this machine do not pass the interface)"
 		c.readyByBeats(&f, &r)
@@ -72,6 +74,19 @@ func (c *Control) Readiness(ctx context.Context) Readiness {
 		c.readyByGets(ctx, &f, &r)
 	}
 	return r
+}
+
+// notServing says why clients may not be sent to this node yet, though it answers: it
+// has no part of the ring, or not again.
+func (c *Control) notServing() string {
+	state, there := c.cluster.standing()
+	switch {
+	case !there:
+		return "this node is not in the ring yet"
+	case !state.Serves():
+		return "this node is " + state.String() + ": it receives its items"
+	}
+	return ""
 }
 
 func (c *Control) readyByBeats(f *facts, r *Readiness) {

@@ -20,6 +20,7 @@ var statusTemplate = template.Must(template.New("status").Parse(statusPage))
 type page struct {
 	Name, Version, Policy     string
 	Phase, Ready, Fence, Etcd string
+	Role, Others, Controller  string
 	Epoch                     uint32
 	Starts, Kills             uint64
 	Shards                    []pageShard
@@ -56,6 +57,7 @@ func (c *Control) page(ctx context.Context) page {
 			p.Etcd = "connected"
 		}
 	}
+	p.Role, p.Others, p.Controller = c.cluster.describe()
 	now := BootNanos()
 	c.link.With(func(b *board.Board) {
 		info, _ := b.Node().Info()

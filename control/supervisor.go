@@ -233,3 +233,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// EndLeftover ends a data plane that a control process which is gone has left in a
+// data directory.
+func EndLeftover(dataDir string, log *slog.Logger) error {
+	s := &Supervisor{Link: NewLink(dataDir, log), Log: log}
+	process, _ := s.running()
+	if process == nil {
+		return s.Link.Close()
+	}
+	return errors.Join(s.endAdopted(process), process.Close(), s.Link.Close())
+}

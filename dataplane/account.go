@@ -47,13 +47,14 @@ func (l *Loop) noteDeparture() {
 }
 
 // overtake ends a reply that is still being sent when its receiver asks for the same
-// value again: it no longer waits for the rest. True when there was one; then nothing
-// was lost, the receiver was impatient.
+// value again, in another datagram: it no longer waits for the rest. True when there
+// was one; then nothing was lost, the receiver was impatient.
 func (l *Loop) overtake(h shard.Handle) (found bool) {
 	cs := &l.continuations
 	for i := cs.size - 1; i >= 0; i-- {
 		c := &cs.list[i]
-		if c.item.Handle != h || c.header.SessionID != l.reply.header.SessionID || c.next >= c.upto {
+		mine := &l.reply.header
+		if c.item.Handle != h || c.header.SessionID != mine.SessionID || c.header.RequestID == mine.RequestID || c.next >= c.upto {
 			continue
 		}
 		if l.loss.capped {

@@ -32,8 +32,8 @@ const (
 // for some milliseconds. Only the leader gives them: what a follower has may be old.
 // The loop asks for each hit, and for nearly all of them hears no at once.
 //
-// A key stays in the table for as long as somebody may hold a copy, so that MayBeCached
-// never errs on the wrong side.
+// A key stays in the table for as long as somebody may hold a copy, so that wrote never
+// errs on the wrong side.
 type grants struct {
 	marks     [256]uint8 // keys in the table, by eight bits of their hash
 	hashes    [grantRows]uint64

@@ -268,7 +268,7 @@ func (h *hotKeys) end() {
 
 // hotLine is a heavy hitter as the board shows it.
 func (l *Loop) hotLine(c *shard.Hot) board.Hot {
-	line := board.Hot{Hash: c.Hash, Count: c.Count, Key: c.Key}
+	line := board.Hot{Hash: c.Hash, Count: c.Rate(), Key: c.Key}
 	if slot, ok := l.hot.find(c.Hash); ok {
 		e := &l.hot.entries[slot]
 		line.InKernel, line.KernelHits = true, e.seen-e.since

@@ -68,7 +68,8 @@ func (n *Node) wish() Wish {
 func (n *Node) revise() (changed bool) {
 	for i := range n.promises.accused {
 		a := &n.promises.accused[i]
-		alive := n.patient-slices.Min(n.peer(a.Suspect).heard[:]) <= n.cfg.SilenceNanos/2
+		p := n.peer(a.Suspect)
+		alive := p.traced == [traces]int64{} && n.patient-slices.Min(p.heard[:]) <= n.cfg.SilenceNanos/2
 		changed = changed || alive != a.Alive
 		a.Alive = alive
 	}

@@ -78,6 +78,10 @@ func (y *heavy) decay(second uint32) {
 	}
 }
 
+// Rate is about how many GETs a second a count stands for: it holds what was sampled
+// since the last halving but one, in part.
+func (h *Hot) Rate() uint64 { return h.Count * sampleEvery * 2 / (3 * decaySeconds) }
+
 // Heavy appends the heavy hitters to dst, the most read first. Only keys whose
 // count is certain to be above the noise are among them.
 func (s *Shard) Heavy(dst []Hot) []Hot {

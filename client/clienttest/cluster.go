@@ -49,6 +49,7 @@ func (s *Server) Member() ring.Member {
 	return ring.Member{
 		ID: s.config.NodeID, Name: fmt.Sprintf("node-%d", s.config.NodeID), Weight: 1,
 		Shards: uint16(s.config.Shards), Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.base),
+		Control: s.control,
 	}
 }
 

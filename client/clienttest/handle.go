@@ -110,6 +110,7 @@ func (s *Server) get(r *replies, request *wire.Request, op *wire.Op, answer *wir
 		return
 	}
 	it.describe(answer)
+	s.store.describeHot(it, op, request, answer)
 	from, to := 0, len(it.value)
 	if op.Flags&wire.OpSegment != 0 {
 		from = min(int(op.OffsetBytes), to)

@@ -15,9 +15,9 @@ import (
 
 // Config describes a test node. The zero value of a field is its default.
 type Config struct {
-	Shards        int // 1
-	MaxValueBytes int // 1 MiB
-	Port          int // of shard 0; 0 = any that is free
+	Shards        int    // 1
+	MaxValueBytes int    // 1 MiB
+	Port          int    // of shard 0; 0 = any that is free
 	NodeID        uint64 // 1
 	NoCookies     bool
 	// ForgetTransfers makes the node forget an upload as soon as it is whole, so
@@ -40,7 +40,8 @@ type Server struct {
 	network *network
 	forced  []forcedAnswer
 	secret  uint64
-	ring    *ring.Ring // nil: none
+	ring    *ring.Ring     // nil: none
+	control netip.AddrPort // of Member; zero: none
 	counts  [wire.OpcodeCount]int
 	ports   map[uint16]int // requests by source port
 }
@@ -194,6 +195,40 @@ func (s *Server) Forget(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.store.items, key)
+}
+
+// Stale puts an item past its soft TTL.
+func (s *Server) Stale(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it := s.store.items[key]; it != nil {
+		it.stale = true
+	}
+}
+
+// LapseLeases ends all leases by time.
+func (s *Server) LapseLeases() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, held := range s.store.leases {
+		held.lapsed = true
+		s.store.leases[key] = held
+	}
+}
+
+// Leased says whether somebody holds a key's lease.
+func (s *Server) Leased(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.store.leases[key]
+	return ok && !held.lapsed
+}
+
+// Grant lets clients keep a key's item for some milliseconds; 0: no more.
+func (s *Server) Grant(key string, millis uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store.grants[key] = millis
 }
 
 // Value returns what is stored under a key, nil for nothing.

@@ -12,7 +12,8 @@ type store struct {
 	forgets       bool
 	sequence      uint64
 	items         map[string]*item
-	leases        map[string]uint64
+	leases        map[string]lease
+	grants        map[string]uint16
 	uploads       map[uploadKey]*uploading
 	remembered    map[requestKey]wire.ReplyOp
 }
@@ -21,6 +22,13 @@ type item struct {
 	value                   []byte
 	version                 uint64
 	ttlSeconds, softSeconds uint32
+	stale                   bool
+}
+
+// lease is the right to load a key. A lapsed one counts until another has been given.
+type lease struct {
+	token  uint64
+	lapsed bool
 }
 
 type requestKey struct{ session, request uint64 }
@@ -37,7 +45,8 @@ type uploading struct {
 func (st *store) init(config *Config) {
 	st.maxValueBytes, st.forgets = config.MaxValueBytes, config.ForgetTransfers
 	st.items = map[string]*item{}
-	st.leases = map[string]uint64{}
+	st.leases = map[string]lease{}
+	st.grants = map[string]uint16{}
 	st.uploads = map[uploadKey]*uploading{}
 	st.remembered = map[requestKey]wire.ReplyOp{}
 }
@@ -45,7 +54,7 @@ func (st *store) init(config *Config) {
 func (st *store) put(key string, value []byte, ttlSeconds, softSeconds uint32) uint64 {
 	st.sequence++
 	version := uint64(wire.MakeVersion(1, st.sequence))
-	st.items[key] = &item{append([]byte(nil), value...), version, ttlSeconds, softSeconds}
+	st.items[key] = &item{value: append([]byte(nil), value...), version: version, ttlSeconds: ttlSeconds, softSeconds: softSeconds}
 	delete(st.leases, key)
 	return version
 }
@@ -59,14 +68,39 @@ func (it *item) describe(answer *wire.ReplyOp) {
 
 // lease gives the right to load a missing key to the first who asks.
 func (st *store) lease(op *wire.Op, request *wire.Request, answer *wire.ReplyOp) {
-	key := string(op.Key)
-	if holder, taken := st.leases[key]; taken && holder != request.RequestID {
+	if !st.take(op, request, answer) {
 		answer.Status, answer.Token = wire.StatusLeaseWait, 50
 		return
 	}
-	st.leases[key] = request.RequestID
-	answer.Status, answer.Token = wire.StatusLeaseGranted, request.RequestID
+	answer.Status = wire.StatusLeaseGranted
+}
+
+// take gives a key's lease to the first who asks.
+func (st *store) take(op *wire.Op, request *wire.Request, answer *wire.ReplyOp) bool {
+	key := string(op.Key)
+	token := request.SessionID ^ request.RequestID // as good as unique
+	if held, taken := st.leases[key]; taken && !held.lapsed && held.token != token {
+		return false
+	}
+	st.leases[key] = lease{token: token}
+	answer.Token = token
 	answer.Flags |= wire.ReplyLease
+	return true
+}
+
+// describeHot adds what is not the item's own: staleness, refresh lease, L1 grant.
+func (st *store) describeHot(it *item, op *wire.Op, request *wire.Request, answer *wire.ReplyOp) {
+	if it.stale {
+		answer.Flags |= wire.ReplyStale
+		if op.Flags&wire.OpLease != 0 {
+			st.take(op, request, answer)
+		}
+		return
+	}
+	if millis := st.grants[string(op.Key)]; millis != 0 {
+		answer.Flags |= wire.ReplyL1Grant
+		answer.L1GrantMillis = millis
+	}
 }
 
 // write carries out a mutation, once for each request id.
@@ -134,13 +168,16 @@ func (st *store) apply(op *wire.Op, answer *wire.ReplyOp) {
 
 // admit says whether an operation may be carried out.
 func (st *store) admit(op *wire.Op, it *item) wire.Status {
+	if op.Code == wire.Delete {
+		delete(st.leases, string(op.Key)) // also when there is no item
+	}
 	switch op.Code {
 	case wire.Add:
 		if it != nil {
 			return wire.StatusExists
 		}
 	case wire.Put:
-		if lease, held := st.leases[string(op.Key)]; op.Arg != 0 && (!held || lease != op.Arg) {
+		if lease, held := st.leases[string(op.Key)]; op.Arg != 0 && (!held || lease.token != op.Arg) {
 			return wire.StatusLeaseRefused
 		}
 	default:

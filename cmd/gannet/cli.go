@@ -30,6 +30,8 @@ type cli struct {
 	Ping       pingCmd       `cmd:"" group:"look" help:"Measure the round trip to a node."`
 	Stats      statsCmd      `cmd:"" group:"look" help:"Print a node's counters."`
 	Config     configCmd     `cmd:"" group:"look" help:"Show the effective configuration, or check a file."`
+	Ring       ringCmd       `cmd:"" group:"look" help:"Show the ring, find a key's nodes, take a node out of it."`
+	Hot        hotCmd        `cmd:"" group:"look" help:"Print the keys that a node is asked for most."`
 	Watch      watchCmd      `cmd:"" group:"look" help:"Follow what happens in the cluster."`
 	Certs      certsCmd      `cmd:"" group:"run" help:"Make and revoke certificates for development."`
 	Version    versionCmd    `cmd:"" group:"look" help:"Print the version."`

@@ -14,7 +14,12 @@ import (
 	"gannet/control"
 )
 
-type devCmd struct{ settings }
+type devCmd struct {
+	Nodes  int      `default:"1" placeholder:"N" help:"Run a small cluster of so many nodes on loopback, each a pair of processes (default: 1)."`
+	Zones  []string `placeholder:"NAME" help:"Zones to spread its nodes over (default: zone-a,zone-b,zone-c)."`
+	Secure bool     `help:"Mutual TLS between nodes, etcd and clients' control connections, and encrypted gossip, with certificates made for this run."`
+	settings
+}
 
 // devDefaults suit a laptop: little memory, one shard, an etcd that is in nobody's way.
 var devDefaults = map[string]string{
@@ -32,14 +37,25 @@ func (devCmd) Help() string {
 	return `Needs nothing: no root, no etcd, no configuration. Prints what listens where and which rung of the
 datapath ladder was taken. Its data is gone when it ends; Ctrl-C ends it.
 
+With --nodes it is a small cluster, whose nodes have ports 100 apart. Kill the processes of one to see
+the others go on; it says how to start it again.
+
 Examples:
   gannet dev
   gannet dev --memory 1GiB --shards 2 --policy lru
+  gannet dev --nodes 3
+  gannet dev --nodes 3 --secure
   gannet dev --data-port 9900 --admin 127.0.0.1:0`
 }
 
 // Run runs a node on temporary data until it is told to end.
 func (c *devCmd) Run(env *Env) (err error) {
+	switch {
+	case c.Nodes < 1 || c.Nodes > maxDevNodes:
+		return fmt.Errorf("--nodes %d is out of range; it goes from 1 to %d", c.Nodes, maxDevNodes)
+	case c.Nodes > 1 || c.Secure || len(c.Zones) > 0:
+		return c.runCluster(env)
+	}
 	loaded, remove, err := c.prepare(env)
 	if err != nil {
 		return err
@@ -109,6 +125,7 @@ func printDev(w io.Writer, program string, cfg *config.Config, node *control.Con
 		fmt.Fprintf(w, "  %-10s %-32s shard %d on CPU %d\n", "data", fmt.Sprintf("udp %s:%d", cfg.Listen, s.Port), i, s.CPU)
 	}
 	fmt.Fprintf(w, "  %-10s %-32s status, /metrics, /readyz, /debug/pprof\n", "admin", "http://"+node.AdminAddr())
+	fmt.Fprintf(w, "  %-10s %-32s ring, invalidations, hot keys\n", "control", "tcp "+node.ControlAddr())
 	if url := node.EtcdURL(); url != "" {
 		fmt.Fprintf(w, "  %-10s %-32s embedded\n", "etcd", url)
 	}

@@ -121,7 +121,7 @@ func number(t *testing.T, response *http.Response, header string) int {
 // TestGateway takes values through a gateway to a real node and back.
 func TestGateway(t *testing.T) {
 	port := freeUDPPort(t)
-	node := startVerb(t, "dev", "--data-port", port, "--admin", "127.0.0.1:0", "--memory", "32MiB")
+	node := startVerb(t, "dev", "--data-port", port, "--admin", "127.0.0.1:0", "--control-port", "0", "--gossip-port", "0", "--memory", "32MiB")
 	node.await(`^Ctrl-C ends it\.$`)
 	rest := startVerb(t, "gateway", "--server", "127.0.0.1:"+port, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	admin := rest.await(`msg="admin port" url=(\S+)`)

@@ -126,6 +126,7 @@ func announce(ctx context.Context, node *control.Control, log *slog.Logger, onRe
 	for i, s := range info.Shards {
 		log.Info("ready", "shard", i, "port", s.Port, "cpu", s.CPU, "rung", s.Rung, "why_not_better", s.WhyNot)
 	}
+	log.Info("control port", "addr", node.ControlAddr())
 	log.Info("admin port", "url", "http://"+node.AdminAddr())
 }
 

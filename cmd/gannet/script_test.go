@@ -28,7 +28,13 @@ import (
 // dataplanePath is the data plane that TestMain built.
 var dataplanePath string
 
+// runAsGannet in the environment makes the test binary a gannet.
+const runAsGannet = "GANNET_TEST_RUN_AS_GANNET"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(runAsGannet) != "" {
+		main()
+	}
 	// The test binary is also the gannet that scripts run; only the tests need the
 	// data plane built.
 	if strings.HasSuffix(os.Args[0], ".test") {
@@ -87,6 +93,7 @@ type testNode struct {
 	err     error // after ended
 	dataDir string
 	admin   string
+	control string
 
 	mu     sync.Mutex
 	more   *sync.Cond
@@ -143,7 +150,7 @@ func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode
 		port = freePort(ts)
 		ts.Setenv("NODE_PORT", port)
 	}
-	args := append([]string{verb, "--data-port=" + port, "--admin=127.0.0.1:0"}, flags...)
+	args := append([]string{verb, "--data-port=" + port, "--admin=127.0.0.1:0", "--control-port=0", "--gossip-port=0"}, flags...)
 	if verb != "dev" {
 		n.dataDir = ts.MkAbs("data")
 		args = append(args, "--data-dir="+n.dataDir, "--memory=16MiB", "--shards=1")
@@ -162,6 +169,7 @@ func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode
 	n.awaitReady(ts)
 	ts.Setenv("GANNET_SERVER", "127.0.0.1:"+port)
 	ts.Setenv("ADMIN", n.admin)
+	ts.Setenv("CONTROL", n.control)
 	return n
 }
 
@@ -229,8 +237,12 @@ func (n *testNode) awaitReady(ts *testscript.TestScript) {
 		switch {
 		case logged:
 			_, n.admin, _ = strings.Cut(line, "url=")
+		case strings.Contains(line, `msg="control port"`):
+			_, n.control, _ = strings.Cut(line, "addr=")
 		case len(fields) > 1 && fields[0] == "admin":
 			n.admin = fields[1]
+		case len(fields) > 2 && fields[0] == "control":
+			n.control = fields[2]
 		case len(fields) > 1 && fields[0] == "memory":
 			n.dataDir = fields[1]
 		}

@@ -45,6 +45,8 @@ var grants = map[string][]string{
 	"control/invalidate":         {},
 	"control/api":                {"control/invalidate", "ring", "security/mtls"},
 	"client":                     {"wire", "ring", "security", "security/mtls", "checksum"},
+	"client/examples/sqlcache":   {"client"},
+	"control/pacing":             {"board"},
 	"client/clienttest":          {"client", "wire", "ring", "security", "checksum"},
 	"gateway":                    {"client"},
 	"loadgen":                    {"client", "wire", "shard", "alloc", "bpf", "dataplane/xsk", "loadgen/…"},

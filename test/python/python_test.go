@@ -99,7 +99,7 @@ func startNode(t *testing.T, bin string) string {
 	shards := min(2, runtime.NumCPU())
 	port := freePorts(t, shards)
 	node := exec.Command(filepath.Join(bin, "gannet"), "dev", "--datapath=udp", "--memory=64MiB",
-		fmt.Sprintf("--data-port=%d", port), fmt.Sprintf("--shards=%d", shards), "--admin=127.0.0.1:0")
+		fmt.Sprintf("--data-port=%d", port), fmt.Sprintf("--shards=%d", shards), "--admin=127.0.0.1:0", "--control-port=0", "--gossip-port=0")
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
