@@ -103,6 +103,10 @@ test-zerocopy: ## zero copy on real drivers in an emulated machine: out/zerocopy
 check-hotkeys: build ## hot keys in the kernel: out/hotkeys.json (FULL=1, ONLY=id)
 	FULL=$(FULL) ONLY=$(ONLY) $(GO) run ./test/hotkeys -out out/hotkeys.json
 
+.PHONY: check-incast
+check-incast: build ## 16 servers, one bottleneck: grants beside a window and no control; out/incast.json
+	FULL=$(FULL) $(GO) run ./test/incast -out out/incast.json $(if $(ONLY),-only $(ONLY))
+
 SEEDS ?= 1000
 FROM ?= 1
 .PHONY: sim

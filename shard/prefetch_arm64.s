@@ -1,3 +1,5 @@
+//go:build !asan
+
 #include "textflag.h"
 
 // func prefetch(p unsafe.Pointer)
