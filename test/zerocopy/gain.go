@@ -202,9 +202,9 @@ func orHuge(v float64) float64 {
 }
 
 // cpuNanos is the CPU time of this thread: what others do on the machine is not in it,
-// but for what they do to its caches.
+// but for what they do to its caches. (Getrusage counts in ticks on some kernels.)
 func cpuNanos() int64 {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
-	return u.Utime.Nano() + u.Stime.Nano()
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return t.Nano()
 }
