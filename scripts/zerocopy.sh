@@ -42,7 +42,7 @@ fetch_packages() {
 	{ command -v apt-get && command -v dpkg-deb; } >/dev/null ||
 		die "QEMU and the kernel come from Debian's packages: apt-get and dpkg-deb are needed to unpack them"
 	mirror=${GANNET_ZEROCOPY_MIRROR:-$(mirror_of_system)}
-	mirror=${mirror:-http://deb.debian.org/debian}
+	[ -n "$mirror" ] || die "no Debian mirror among this system's package sources: set GANNET_ZEROCOPY_MIRROR to one"
 	keyring=${GANNET_ZEROCOPY_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 	[ -r "$keyring" ] || die "no Debian archive keys in $keyring: install debian-archive-keyring or set GANNET_ZEROCOPY_KEYRING"
 	mkdir -p "$cache"/apt/lists/partial "$cache"/apt/archives/partial
