@@ -14,12 +14,16 @@ import (
 // 200 ms.
 const fencedPause = 10 * time.Millisecond
 
+// answerTime must be left for a write to be tried again: one that ends without an
+// answer may or may not have been done, where a refused one has not.
+const answerTime = 30 * time.Millisecond
+
 // carry brings a call with one operation to the node that is to answer it, wherever
 // the ring moves meanwhile, and returns its outcome. The call has no target yet.
 func (c *Client) carry(ctx context.Context, call *call, deadlineNanos int64) error {
 	c.budget.earn(c.settings.retryShare)
 	op := &call.ops[0]
-	for {
+	for fenced := false; ; {
 		routes, err := c.route(ctx, deadlineNanos)
 		if err != nil {
 			return err
@@ -39,6 +43,8 @@ func (c *Client) carry(ctx context.Context, call *call, deadlineNanos int64) err
 			if op.ask.Code.Writes() && !repeatable(op.ask.Code) {
 				return ErrOutcomeUnknown // the former leader may have done it
 			}
+		case err != nil && fenced:
+			return fmt.Errorf("%w; it was refused before: %w", err, ErrFenced)
 		case err != nil:
 			return err
 		case op.failure == nil && op.answer.Status == wire.StatusMoved:
@@ -46,8 +52,10 @@ func (c *Client) carry(ctx context.Context, call *call, deadlineNanos int64) err
 				return nil
 			}
 		case op.failure == nil && op.answer.Status == wire.StatusFenced && routes.ring != nil:
+			fenced = true
 			c.doubt(call.node())
-			if !c.pause(ctx, routes, fencedPause, deadlineNanos) {
+			// What is tried again must have time to be answered.
+			if !c.pause(ctx, routes, fencedPause, deadlineNanos-int64(answerTime)) {
 				return nil
 			}
 		default:
