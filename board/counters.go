@@ -59,6 +59,7 @@ const (
 	CountKernelHits      // GETs that the XDP program answered; not among CountGets
 	CountKernelPublished // items published to it
 	CountKernelWithdrawn // items taken back; the difference is what is published now
+	CountLateTurns       // begun over 100 µs after the one before, sleeps aside
 	NumCounters
 )
 
@@ -69,7 +70,7 @@ var counterNames = [NumCounters]string{
 	"leases_refused", "uploads", "handed_over", "handed_in", "continuations", "paced", "tails_sent", "log_records",
 	"log_lost", "applied", "scanned", "busy_nanos", "turns", "wakeups", "frame_census_bad",
 	"in_place_sent", "room_busy", "value_bytes_copied", "large_bytes_copied", "value_bytes_tail", "value_bytes_in_place",
-	"slots_in_flight", "port_changes", "kernel_hits", "kernel_published", "kernel_withdrawn",
+	"slots_in_flight", "port_changes", "kernel_hits", "kernel_published", "kernel_withdrawn", "late_turns",
 }
 
 // String returns the counter's name.

@@ -182,6 +182,7 @@ func loopMetrics() []metric {
 		perPart("kernel_items_total", "Items published to the XDP program and taken back.", "event",
 			part{"published", board.CountKernelPublished}, part{"withdrawn", board.CountKernelWithdrawn}),
 		perShard("loop_turns_total", "Turns of the shard loop.", board.CountTurns),
+		perShard("loop_late_turns_total", "Turns that began over 100 µs after the one before, sleeps aside.", board.CountLateTurns),
 		perShard("wakeups_total", "Times the shard slept and was woken.", board.CountWakeups),
 		perShard("frame_census_errors_total", "Times frames were missing from the census; must stay 0.", board.CountFrameCensusBad),
 		{describe("busy_seconds_total", "Time the shard worked.", "shard"), func(b *board.Board, e emitter) {

@@ -15,9 +15,13 @@ type idle struct {
 	mostNanos  int64
 	spinNanos  int64 // poll that long now
 	sinceNanos int64 // begin of idleness; 0 = busy
+	lastNanos  int64 // begin of the turn before; 0 = the loop has slept since
 }
 
-const leastSpinNanos = 2000
+const (
+	leastSpinNanos = 2000
+	lateTurnNanos  = 100_000
+)
 
 func (d *idle) init(mostNanos int64) {
 	d.mostNanos, d.spinNanos = max(0, mostNanos), max(0, mostNanos)
@@ -42,7 +46,15 @@ func (d *idle) sleep(nowNanos int64) bool {
 // slept is told that the loop had to sleep.
 func (d *idle) slept() {
 	d.spinNanos /= 2
-	d.sinceNanos = 0
+	d.sinceNanos, d.lastNanos = 0, 0
+}
+
+// late says whether something kept the loop from this turn for long, though it had
+// not gone to sleep: somebody else ran on its CPU, or the turn before was a long one.
+func (d *idle) late(nowNanos int64) bool {
+	late := d.lastNanos != 0 && nowNanos-d.lastNanos > lateTurnNanos
+	d.lastNanos = nowNanos
+	return late
 }
 
 // yield lets a thread that waits for this CPU run, at the cost of a system call where

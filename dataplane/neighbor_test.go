@@ -406,3 +406,27 @@ func TestLoadIsTheBusyShare(t *testing.T) {
 }
 
 var _ shard.Log = (*Log)(nil)
+
+// TestLateTurns: a gap counts unless the loop slept in it.
+func TestLateTurns(t *testing.T) {
+	var d idle
+	d.init(1000)
+	for i, step := range []struct {
+		nowNanos int64
+		slept    bool
+		late     bool
+	}{
+		{nowNanos: 5_000_000},
+		{nowNanos: 5_000_000 + lateTurnNanos},
+		{nowNanos: 5_000_001 + 2*lateTurnNanos, late: true},
+		{nowNanos: 9_000_000, slept: true},
+		{nowNanos: 9_500_000, late: true},
+	} {
+		if step.slept {
+			d.slept()
+		}
+		if got := d.late(step.nowNanos); got != step.late {
+			t.Errorf("turn %d: late %v, want %v", i, got, step.late)
+		}
+	}
+}

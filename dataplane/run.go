@@ -37,6 +37,9 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 	close(l.started)
 	for !stop.IsSet() {
 		now := clock()
+		if l.idle.late(now) {
+			l.counts.n[board.CountLateTurns]++
+		}
 		if l.Turn(now) {
 			l.idle.busy()
 			continue

@@ -2,11 +2,9 @@ package report
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"image/color"
 	"math"
-	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"gonum.org/v1/plot"
@@ -204,7 +202,7 @@ func hdrCurves(d *suite.Document) ([]curve, error) {
 		if run.Load != "equal" || run.Share != 0.5 || run.Void != "" || run.HDR == "" {
 			continue
 		}
-		h, err := decodeHDR(run.HDR)
+		h, err := hdrhistogram.Decode([]byte(run.HDR))
 		if err != nil {
 			return nil, fmt.Errorf("report: histogram of %s: %w", run.Subject, err)
 		}
@@ -220,19 +218,6 @@ func hdrCurves(d *suite.Document) ([]curve, error) {
 		all = append(all, curve{name: title(d, id), points: percentiles(merged[id])})
 	}
 	return all, nil
-}
-
-// decodeHDR reads a histogram's text form, which begins with HIST. Where that was
-// encoded for a transport once more, that is undone first.
-func decodeHDR(text string) (*hdrhistogram.Histogram, error) {
-	if !strings.HasPrefix(text, "HIST") {
-		inner, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, fmt.Errorf("report: histogram: %w", err)
-		}
-		text = string(inner)
-	}
-	return hdrhistogram.Decode([]byte(text))
 }
 
 // percentiles samples a histogram (of nanoseconds) evenly along 1 ÷ (1 − quantile), as

@@ -92,6 +92,7 @@ func (r *runner) parts() []part {
 		part{[]string{"bytes"}, r.bytesAnItem},
 		r.program([]string{"ONLY=overload"}, []string{"./test/checknode", "-bin", r.absolute(r.Bin)}, "overload"),
 		r.program(nil, append([]string{"./test/loopbench"}, r.onlyFlag()...), "loop", "sg", "mixed", "cores"),
+		r.program(nil, []string{"./test/calm", "-bin", r.absolute(r.Bin)}, "calm"),
 		r.program([]string{"ONLY=" + r.Only}, []string{"./test/hotkeys"}, "hot_torn", "hot_stale", "hot_share", "hot_core"),
 	)
 }

@@ -180,7 +180,7 @@ func TestEveryRowHasAPart(t *testing.T) {
 	for _, p := range r.parts() {
 		ids = append(ids, p.ids...)
 	}
-	for _, want := range []string{"get1k", "get16", "put16", "echo", "reflect", "loop", "sg", "bytes", "tail", "mixed", "cores", "overload"} {
+	for _, want := range []string{"get1k", "get16", "put16", "echo", "reflect", "loop", "sg", "bytes", "tail", "mixed", "cores", "calm", "overload"} {
 		if !slices.Contains(ids, want) {
 			t.Errorf("no part measures %s", want)
 		}

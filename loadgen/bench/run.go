@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -221,7 +220,7 @@ func (r *Result) fill(c *counts) {
 		P50: quantile(50), P90: quantile(90), P99: quantile(99), P999: quantile(99.9),
 	}
 	if encoded, err := r.Latency.EncodeV2(); err == nil { // a histogram of our own always can be
-		r.HDR = base64.StdEncoding.EncodeToString(encoded)
+		r.HDR = string(encoded)
 	}
 }
 

@@ -110,7 +110,7 @@ func (w *worker) fill(s *storing) error {
 		if sent+got > 0 {
 			continue
 		}
-		if w.open == 0 && len(s.again) == 0 {
+		if w.open == 0 && len(s.again) == 0 && len(w.draft.keys) == 0 {
 			w.totals.publish(&w.counts)
 			return nil
 		}
