@@ -2,6 +2,7 @@ package report
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -60,8 +61,8 @@ func draw(d *suite.Document) ([]figureOf, error) {
 		}
 		return err
 	}
-	if one := throughput(d, 1); len(one) > 0 {
-		drawn, err := barPlot("", "thousand keys a second of one server core", one, nil, limits(d))
+	if len(throughput(d, 1)) > 0 {
+		drawn, err := Throughput(d)
 		if err := add("Throughput, one key a request", throughputText, drawn, err); err != nil {
 			return nil, err
 		}
@@ -106,6 +107,15 @@ const (
 		"kernel sockets the rest of the network stack; user space is the server's own code. The first is exact (schedstat), the two others are exact in " +
 		"sum and divided by the tick's samples."
 )
+
+// Throughput draws what one core can do, one key a request, as SVG.
+func Throughput(d *suite.Document) (string, error) {
+	bars := throughput(d, 1)
+	if len(bars) == 0 {
+		return "", errors.New("report: there are no figures of one key a request; measure all rows, or ONLY=get1k")
+	}
+	return barPlot("", "thousand keys a second of one server core", bars, nil, limits(d))
+}
 
 func throughput(d *suite.Document, keys int) []bar {
 	var all []bar

@@ -95,6 +95,20 @@ func TestPageIsSelfContained(t *testing.T) {
 	}
 }
 
+func TestThroughputStandsAlone(t *testing.T) {
+	svg, err := Throughput(document(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wellFormed(t, svg)
+	if !strings.HasPrefix(svg, "<svg") || !strings.Contains(svg, "title of gannet-get-1k") {
+		t.Errorf("not the plot of throughput: %.80s", svg)
+	}
+	if _, err := Throughput(&suite.Document{}); err == nil {
+		t.Error("nothing measured, and no complaint")
+	}
+}
+
 func wellFormed(t *testing.T, svg string) {
 	t.Helper()
 	for dec := xml.NewDecoder(strings.NewReader(svg)); ; {

@@ -3,6 +3,7 @@
 //	gannet-benchmarks run [flags]           measure; out/bench.json and out/bench.html
 //	gannet-benchmarks table FILE            the rows as Markdown
 //	gannet-benchmarks report FILE HTML      the HTML report once more
+//	gannet-benchmarks plot FILE SVG         its first plot alone
 //	gannet-benchmarks check FILE…           are the rows of these files whole?
 //
 // scripts/bench.sh builds what is needed and calls it.
@@ -31,6 +32,7 @@ const usage = `usage:
   gannet-benchmarks run [flags]        measure; out/bench.json and out/bench.html
   gannet-benchmarks table FILE         the rows as Markdown
   gannet-benchmarks report FILE HTML   the HTML report once more
+  gannet-benchmarks plot FILE SVG      its first plot alone
   gannet-benchmarks check FILE...      are the rows of these files whole?
 `
 
@@ -63,6 +65,8 @@ func do(ctx context.Context, args []string, out io.Writer) error {
 		return table(out, args[0])
 	case verb == "report" && len(args) == 2:
 		return again(args[0], args[1])
+	case verb == "plot" && len(args) == 2:
+		return plot(args[0], args[1])
 	case verb == "check" && len(args) > 0:
 		return check(out, args)
 	case verb == suite.VerbInside && len(args) == 1:
@@ -153,6 +157,21 @@ func again(from, to string) error {
 		return err
 	}
 	return write(doc, to)
+}
+
+func plot(from, to string) error {
+	doc, err := suite.Read(from)
+	if err != nil {
+		return err
+	}
+	svg, err := report.Throughput(doc)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, []byte(svg), 0o644); err != nil {
+		return fmt.Errorf("plot: %w", err)
+	}
+	return nil
 }
 
 func check(out io.Writer, paths []string) error {
