@@ -107,6 +107,20 @@ check-hotkeys: build ## hot keys in the kernel: out/hotkeys.json (FULL=1, ONLY=i
 check-incast: build ## 16 servers, one bottleneck: grants beside a window and no control; out/incast.json
 	FULL=$(FULL) $(GO) run ./test/incast -out out/incast.json $(if $(ONLY),-only $(ONLY))
 
+.PHONY: test-cluster
+test-cluster: build ## real nodes, killed, silenced, cut off, drained, joined: out/cluster.json (FULL=1, ONLY=id)
+	@scripts/deps.sh check
+	@mkdir -p out
+	$(GO) build -o out/test-cluster ./test/cluster
+	FULL=$(FULL) ONLY=$(ONLY) out/test-cluster -out out/cluster.json
+
+.PHONY: test-client
+test-client: build ## leases, hot keys, retries, loss, incast, REST, Python: out/client.json (FULL=1, ONLY=id)
+	@scripts/deps.sh check
+	@mkdir -p out
+	$(GO) build -o out/test-client ./test/client
+	FULL=$(FULL) ONLY=$(ONLY) out/test-client -out out/client.json
+
 SEEDS ?= 1000
 FROM ?= 1
 .PHONY: sim

@@ -306,10 +306,12 @@ func TestTablesCarryWhatWasSet(t *testing.T) {
 		t.Errorf("classes %v", got)
 	}
 	b.HotKeys(0).Set([]Hot{
-		{Hash: 1, Count: 2, Key: []byte("hot"), InKernel: true, KernelHits: 5}, {Hash: 3, Count: 4, Key: []byte("warm")},
+		{Hash: 1, Count: 2, Key: []byte("hot"), InKernel: true, KernelHits: 5},
+		{Hash: 3, Count: 4, Key: []byte("warm"), GrantMillis: 5000, Grants: 6},
 	}, nil)
 	if got := o.HotKeys(0).Get(); len(got) != 2 || string(got[1].Key) != "warm" || got[1].Count != 4 || got[1].InKernel ||
-		string(got[0].Key) != "hot" || !got[0].InKernel || got[0].KernelHits != 5 {
+		string(got[0].Key) != "hot" || !got[0].InKernel || got[0].KernelHits != 5 || got[0].GrantMillis != 0 ||
+		got[1].GrantMillis != 5000 || got[1].Grants != 6 {
 		t.Errorf("hot keys %v", got)
 	}
 	k := Session{ID: 5, Generation: 2, ExpiresAt: 9, Mode: 2, ReceiveKey: [16]byte{1}, SendIV: [12]byte{11: 4}}

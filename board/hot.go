@@ -10,6 +10,11 @@ type Hot struct {
 	// answered KernelHits GETs of it since it was published last.
 	InKernel   bool
 	KernelHits uint64
+
+	// GrantMillis is how long clients may keep copies of it, 0 = not at all; Grants, how
+	// many replies said so since the key stood out.
+	GrantMillis uint16
+	Grants      uint64
 }
 
 // HotKeys is a shard's report of its heavy hitters, greatest first. Writer: that shard.
@@ -19,10 +24,11 @@ type HotKeys struct{ rec record }
 const MaxHot = 64
 
 const (
-	hotHeadBytes = 32 // hash, count, key length:32 | in kernel:1, kernel hits
-	hotInKernel  = 1 << 32
-	hotKeyBytes  = 256
-	hotBytes     = MaxHot * (hotHeadBytes + hotKeyBytes)
+	hotHeadBytes  = 40 // hash, count, key length:32 | in kernel:1 | 0:15 | grant ms:16, kernel hits, grants
+	hotInKernel   = 1 << 32
+	hotGrantShift = 48
+	hotKeyBytes   = 256
+	hotBytes      = MaxHot * (hotHeadBytes + hotKeyBytes)
 )
 
 // HotKeys returns a shard's report.
@@ -37,11 +43,13 @@ func (h *HotKeys) Set(keys []Hot, room []byte) []byte {
 		key := k.Key[:min(len(k.Key), hotKeyBytes)]
 		storeUint64(head[:], k.Hash)
 		storeUint64(head[8:], k.Count)
-		storeUint64(head[16:], uint64(len(key)))
+		word := uint64(len(key)) | uint64(k.GrantMillis)<<hotGrantShift
 		if k.InKernel {
-			storeUint64(head[16:], uint64(len(key))|hotInKernel)
+			word |= hotInKernel
 		}
+		storeUint64(head[16:], word)
 		storeUint64(head[24:], k.KernelHits)
+		storeUint64(head[32:], k.Grants)
 		room = append(append(room, head[:]...), key...)
 	}
 	h.rec.write(room)
@@ -54,7 +62,7 @@ func (h *HotKeys) Get() []Hot {
 	var keys []Hot
 	for len(data) >= hotHeadBytes {
 		word := loadUint64(data[16:])
-		n := word &^ hotInKernel
+		n := word & (hotInKernel - 1)
 		if n > uint64(len(data)-hotHeadBytes) {
 			break
 		}
@@ -62,6 +70,7 @@ func (h *HotKeys) Get() []Hot {
 		keys = append(keys, Hot{
 			Hash: loadUint64(data), Count: loadUint64(data[8:]), Key: data[hotHeadBytes:end],
 			InKernel: word&hotInKernel != 0, KernelHits: loadUint64(data[24:]),
+			GrantMillis: uint16(word >> hotGrantShift), Grants: loadUint64(data[32:]),
 		})
 		data = data[end:]
 	}

@@ -31,7 +31,10 @@ type Mutation struct {
 	TTLSeconds  uint32 // remaining; 0 = none
 	SoftSeconds uint32 // remaining; 0 = none
 	AgeSeconds  uint32
-	Key, Value  []byte
+	// Cached says that copies of the item as it was before may be about, outside the
+	// nodes. It is true of puts, deletes and touches in a log only.
+	Cached     bool
+	Key, Value []byte
 }
 
 // A mutation as a record:
@@ -39,9 +42,12 @@ type Mutation struct {
 //	 0  8  version
 //	 8  8  key hash
 //	16  4  TTL seconds     20  4  soft TTL seconds
-//	24  4  age seconds     28  4  key length
+//	24  4  age seconds     28  4  key length:16 | cached:1 | 0:15
 //	32  …  key, value
-const mutationHeadBytes = 32
+const (
+	mutationHeadBytes = 32
+	mutationCached    = 1 << 16
+)
 
 // ErrBadMutation says that a record is no mutation.
 var ErrBadMutation = errors.New("board: record is no mutation")
@@ -67,13 +73,17 @@ func (m *Mutation) put(room []byte) {
 	le.PutUint32(room[16:], m.TTLSeconds)
 	le.PutUint32(room[20:], m.SoftSeconds)
 	le.PutUint32(room[24:], m.AgeSeconds)
-	le.PutUint32(room[28:], uint32(len(m.Key)))
+	word := uint32(len(m.Key))
+	if m.Cached {
+		word |= mutationCached
+	}
+	le.PutUint32(room[28:], word)
 	copy(room[mutationHeadBytes:], m.Key)
 	copy(room[mutationHeadBytes+len(m.Key):], m.Value)
 }
 
 // Append appends the mutation as it travels between nodes: kind and length as u32,
-// and the record.
+// and the record. Cached is its origin's business, and stays behind.
 func (m *Mutation) Append(dst []byte) []byte {
 	n := m.Bytes()
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(m.Kind))
@@ -81,6 +91,7 @@ func (m *Mutation) Append(dst []byte) []byte {
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]
 	m.put(dst[at:])
+	binary.LittleEndian.PutUint32(dst[at+28:], uint32(len(m.Key)))
 	return dst
 }
 
@@ -119,7 +130,8 @@ func (m *Mutation) decode(kind uint32, data []byte) bool {
 		return false
 	}
 	le := binary.LittleEndian
-	keyBytes := le.Uint32(data[28:])
+	word := le.Uint32(data[28:])
+	keyBytes := word &^ mutationCached
 	if uint64(keyBytes) > uint64(len(data)-mutationHeadBytes) {
 		return false
 	}
@@ -127,7 +139,8 @@ func (m *Mutation) decode(kind uint32, data []byte) bool {
 	*m = Mutation{
 		Kind: MutationKind(kind), Version: le.Uint64(data), Hash: le.Uint64(data[8:]),
 		TTLSeconds: le.Uint32(data[16:]), SoftSeconds: le.Uint32(data[20:]), AgeSeconds: le.Uint32(data[24:]),
-		Key: body[:keyBytes:keyBytes], Value: body[keyBytes:],
+		Cached: word&mutationCached != 0,
+		Key:    body[:keyBytes:keyBytes], Value: body[keyBytes:],
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 )
@@ -60,6 +61,7 @@ func (c *classifier) allowed(source netip.Addr) bool {
 func (v *view) etherType() uint16 {
 	eth := v.take(14)
 	v.stop(eth[0]&1 == 1, PassMulticast)
+	v.stop(!bytes.Equal(eth[:ethernetBytes], ownAddress), PassOtherHost)
 	etherType := binary.BigEndian.Uint16(eth[12:])
 	if etherType == 0x8100 {
 		etherType = binary.BigEndian.Uint16(v.take(4)[2:])

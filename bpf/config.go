@@ -1,7 +1,9 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"math"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -27,7 +29,10 @@ type SteerConfig struct {
 	PortBase uint16 // UDP port of shard 0
 	Shards   int    // ports PortBase … PortBase+Shards-1 are ours
 	Queues   int    // rx queues of the interface, slots of the XSKMAP; 0 = Shards
-	Frags    bool   // take packets of several buffers (jumbo frames; XDP_USE_SG sockets)
+	// Address is the interface's Ethernet address: frames to another are passed to
+	// the kernel, which ignores them. Empty = whatever comes is ours.
+	Address net.HardwareAddr
+	Frags   bool // take packets of several buffers (jumbo frames; XDP_USE_SG sockets)
 
 	// StaleAfter is the age of a queue's stamp from which on its packets
 	// are passed to the kernel; 0 = DefaultStaleAfter. Shorter finds a
@@ -83,6 +88,8 @@ func (c *SteerConfig) check() error {
 		return configError("%d shards from port %d on go beyond port 65535: lower one of them", c.Shards, c.PortBase)
 	case c.Queues < 1 || c.Queues > math.MaxUint16:
 		return configError("%d rx queues: give 1 to 65535", c.Queues)
+	case len(c.Address) != 0 && len(c.Address) != ethernetBytes:
+		return configError("address %v: give an Ethernet address of 6 bytes, or none", c.Address)
 	case c.StaleAfter < time.Millisecond:
 		return configError("stale after %v: give at least 1ms", c.StaleAfter)
 	case c.AllowCapacity < 1 || c.AllowCapacity > math.MaxInt32:
@@ -94,6 +101,15 @@ func (c *SteerConfig) check() error {
 		return c.Hot.check()
 	}
 	return nil
+}
+
+const ethernetBytes = 6
+
+// addressWord is own_address of the program.
+func (c *SteerConfig) addressWord() uint64 {
+	var word [8]byte
+	copy(word[:], c.Address)
+	return binary.BigEndian.Uint64(word[:])
 }
 
 // word packs a rate as struct settings has it: the interval between two

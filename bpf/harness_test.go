@@ -28,10 +28,12 @@ var (
 	server6 = netip.MustParseAddr("2001:db8::1")
 )
 
+var ownAddress = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+
 // testConfig steers ports 9800 and 9801 of a single rx queue. One stamp lasts
 // for a test, however slow the machine.
 func testConfig() SteerConfig {
-	return SteerConfig{PortBase: 9800, Shards: 2, Queues: 1, StaleAfter: time.Hour}
+	return SteerConfig{PortBase: 9800, Shards: 2, Queues: 1, StaleAfter: time.Hour, Address: ownAddress}
 }
 
 // skipUnsupported skips where the kernel or the privileges are missing, and
@@ -171,7 +173,7 @@ func (p packet) ethernet() []gopacket.SerializableLayer {
 		network = layers.EthernetTypeIPv6
 	}
 	eth := &layers.Ethernet{
-		SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 7}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 7}, DstMAC: ownAddress,
 		EthernetType: network,
 	}
 	if !p.vlan {

@@ -7,10 +7,22 @@
 volatile const __u16 port_base;
 volatile const __u16 port_count;
 
+// The interface's Ethernet address, as the upper six bytes of a word in network
+// order; 0: whatever comes is ours. A switch floods what it has no port for, such as
+// frames to a machine that has just died: who answered them would stand in for it.
+volatile const __u64 own_address;
+
 // Too short to read: the whole packet, or only its first buffer?
 static __always_inline enum reason unreadable(const struct packet *p, __u32 need_bytes)
 {
 	return p->whole_bytes < need_bytes ? REASON_PASS_TRUNCATED : REASON_PASS_SPLIT;
+}
+
+static __always_inline __u64 destination_of(const struct ethernet *eth)
+{
+	const __be16 *words = (const __be16 *)eth->destination;
+
+	return (__u64)ntoh16(words[0]) << 48 | (__u64)ntoh16(words[1]) << 32 | (__u64)ntoh16(words[2]) << 16;
 }
 
 static __always_inline enum reason parse_ethernet(struct packet *p, __be16 *type)
@@ -22,6 +34,8 @@ static __always_inline enum reason parse_ethernet(struct packet *p, __be16 *type
 		return unreadable(p, sizeof(*eth));
 	if (eth->destination[0] & 1)
 		return REASON_PASS_MULTICAST;
+	if (own_address && destination_of(eth) != own_address)
+		return REASON_PASS_OTHER_HOST;
 	p->l3_offset = sizeof(*eth);
 	*type = eth->type;
 	if (*type != hton16(ETHERTYPE_VLAN))

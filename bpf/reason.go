@@ -12,6 +12,7 @@ const (
 
 	PassTruncated
 	PassMulticast
+	PassOtherHost
 	PassNotIP
 	PassIPOptions
 	PassIPMalformed
@@ -61,6 +62,7 @@ var reasonNames = [reasons]string{
 	ReasonNone:        "none",
 	PassTruncated:     "pass_truncated",
 	PassMulticast:     "pass_multicast",
+	PassOtherHost:     "pass_other_host",
 	PassNotIP:         "pass_not_ip",
 	PassIPOptions:     "pass_ip_options",
 	PassIPMalformed:   "pass_ip_malformed",

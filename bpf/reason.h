@@ -9,6 +9,7 @@ enum reason {
 	// The kernel's stack gets it, untouched.
 	REASON_PASS_TRUNCATED,      // too short for the headers it announces
 	REASON_PASS_MULTICAST,      // Ethernet group address
+	REASON_PASS_OTHER_HOST,     // another machine's Ethernet address: flooded by a switch
 	REASON_PASS_NOT_IP,         // neither IPv4 nor IPv6, or more than one VLAN tag
 	REASON_PASS_IP_OPTIONS,     // IPv4 header of other than five words
 	REASON_PASS_IP_MALFORMED,   // version or length contradict the frame

@@ -87,6 +87,7 @@ func steerSpec(cfg *SteerConfig) (*ebpf.CollectionSpec, error) {
 		sizeHot(spec, cfg),
 		spec.Variables[steerVarPortBase].Set(cfg.PortBase),
 		spec.Variables[steerVarPortCount].Set(uint16(cfg.Shards)),
+		spec.Variables[steerVarOwnAddress].Set(cfg.addressWord()),
 		spec.Variables[steerVarStaleNanos].Set(uint64(cfg.StaleAfter)),
 	)
 }

@@ -33,6 +33,7 @@ const (
 	steerProgSteerSingle = "steer_single"
 	steerVarHotLoaded    = "hot_loaded"
 	steerVarHotWeakOrder = "hot_weak_order"
+	steerVarOwnAddress   = "own_address"
 	steerVarPortBase     = "port_base"
 	steerVarPortCount    = "port_count"
 	steerVarStaleNanos   = "stale_nanos"
@@ -109,6 +110,7 @@ type steerMapSpecs struct {
 type steerVariableSpecs struct {
 	HotLoaded    *ebpf.VariableSpec `ebpf:"hot_loaded"`
 	HotWeakOrder *ebpf.VariableSpec `ebpf:"hot_weak_order"`
+	OwnAddress   *ebpf.VariableSpec `ebpf:"own_address"`
 	PortBase     *ebpf.VariableSpec `ebpf:"port_base"`
 	PortCount    *ebpf.VariableSpec `ebpf:"port_count"`
 	StaleNanos   *ebpf.VariableSpec `ebpf:"stale_nanos"`
@@ -173,6 +175,7 @@ func (m *steerMaps) Close() error {
 type steerVariables struct {
 	HotLoaded    *ebpf.Variable `ebpf:"hot_loaded"`
 	HotWeakOrder *ebpf.Variable `ebpf:"hot_weak_order"`
+	OwnAddress   *ebpf.Variable `ebpf:"own_address"`
 	PortBase     *ebpf.Variable `ebpf:"port_base"`
 	PortCount    *ebpf.Variable `ebpf:"port_count"`
 	StaleNanos   *ebpf.Variable `ebpf:"stale_nanos"`

@@ -62,6 +62,8 @@ func passCases(tb testing.TB) []frameCase {
 	twice := changed(tagged, ethBytes+2, 0x81, 0x00)
 	return []frameCase{
 		{"group address", changed(good4, 0, 0x33), PassMulticast},
+		{"flooded, to another machine", changed(good4, 5, 9), PassOtherHost},
+		{"flooded, another maker's", changed(good6, 0, 4), PassOtherHost},
 		{"ARP", changed(good4, 12, 0x08, 0x06), PassNotIP},
 		{"two VLAN tags", twice, PassNotIP},
 		{"802.1ad tag", changed(tagged, 12, 0x88, 0xA8), PassNotIP},

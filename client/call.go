@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -32,17 +33,18 @@ type receiver interface {
 type operation struct {
 	ask wire.Op
 
-	done      bool
-	answer    wire.ReplyOp // Value is nil; see value
-	value     []byte       // the caller's memory while the call waits
-	parts     *assembly    // for a long value; kept when the call is used again
-	tailBytes int          // end of what the last datagram asked for, -1 = reached
-	corrupt   int          // damaged parts since the last good one
-	held      wire.ReplyOp // of one target while another may know better; see yield
-	heldFrom  *node        // nil: none is held
-	overloads int
-	padBytes  int   // of the first sending; see padded
-	failure   error // set instead of answer
+	done       bool
+	answer     wire.ReplyOp // Value is nil; see value
+	value      []byte       // the caller's memory while the call waits
+	parts      *assembly    // for a long value; kept when the call is used again
+	tailBytes  int          // end of what the last datagram asked for, -1 = reached
+	corrupt    int          // damaged parts since the last good one
+	held       wire.ReplyOp // of one target while another may know better; see yield
+	heldFrom   *node        // nil: none is held
+	overloads  int
+	padBytes   int   // of the first sending; see padded
+	pastKernel bool  // padBytes are there to have the shard answer
+	failure    error // set instead of answer
 }
 
 // target is a node that a call has been sent to.
@@ -77,7 +79,8 @@ type call struct {
 	aims        int // targets in use
 	ops         []operation
 	order       []uint16 // operation by its index in the last datagram
-	left        int      // operations without answer
+	earlier     []question
+	left        int // operations without answer
 	minVersion  Version
 	prompts     int
 	replyNanos  int64 // of the last reply that brought something
@@ -86,7 +89,9 @@ type call struct {
 	winner      *node // who gave the last answer
 	firstNanos  int64 // when it was sent first
 
-	mayHedge bool // the caller's own: another replica may be asked as well
+	mayHedge    bool  // the caller's own: another replica may be asked as well
+	resendNanos int64 // the caller's own: nothing may be sent again before
+	widenNanos  int64 // the caller's own: no other replica may be asked before
 
 	// Of a multi-get's; see incast.go.
 	multi    bool
@@ -126,8 +131,9 @@ func (c *call) release() {
 	}
 	c.client, c.routes, c.winner = nil, nil, nil
 	c.targets, c.aims = [2]target{}, 0
-	c.ops, c.order, c.keys = c.ops[:0], c.order[:0], c.keys[:0]
+	c.ops, c.order, c.keys, c.earlier = c.ops[:0], c.order[:0], c.keys[:0], c.earlier[:0]
 	c.left, c.prompts, c.minVersion, c.firstNanos = 0, 0, 0, 0
+	c.resendNanos, c.widenNanos = 0, 0
 	c.resend, c.unavailable, c.mayHedge = false, false, false
 	c.multi, c.slot, c.reslots, c.expected, c.fanOut = false, slot{}, 0, 0, 0
 	calls.Put(c)
@@ -182,27 +188,34 @@ func (c *call) add(code wire.Opcode, key string) *operation {
 func (c *call) receive(reply *wire.Reply, from *conn, nowNanos int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.id == 0 || c.id != reply.RequestID || c.left == 0 { // id first: without one the rest is not the lock's
+	if c.id == 0 || c.left == 0 { // id first: without one the rest is not the lock's
 		from.client.counters.late.Add(1)
 		return
 	}
-	t := c.targetOf(from)
-	if t == nil {
+	t, earlier := c.targetOf(from), c.earlierOf(reply.RequestID)
+	if t == nil || (earlier == nil && c.id != reply.RequestID) {
 		from.client.counters.late.Add(1)
 		return
 	}
-	if t.sends == 1 && c.replyNanos == 0 {
+	switch {
+	case earlier != nil:
+		earlier.tooSoon(t.node, nowNanos)
+	case t.sends == 1 && c.replyNanos == 0:
 		t.node.measured(time.Duration(nowNanos - t.sentNanos - c.slot.offsetNanos))
+		t.node.credit.earn()
 	}
 	left, old := c.left, c.old(reply)
 	ops := reply.Ops()
 	var answer wire.ReplyOp
 	for ops.Next(&answer) {
-		if old && answer.Status != wire.StatusCookieRequired {
+		switch {
+		case old && answer.Status != wire.StatusCookieRequired:
 			from.client.counters.outdated.Add(1)
-			continue
+		case earlier != nil:
+			c.takeEarlier(earlier, &answer, t, nowNanos)
+		default:
+			c.take(&answer, t, nowNanos)
 		}
-		c.take(&answer, t, nowNanos)
 	}
 	if c.left < left {
 		c.winner = t.node
@@ -238,17 +251,42 @@ func (c *call) take(answer *wire.ReplyOp, from *target, nowNanos int64) {
 		c.takeForAll(answer, from)
 		return
 	}
-	if int(answer.Index) >= len(c.order) {
-		return
-	}
-	op := &c.ops[c.order[answer.Index]]
-	if op.done || answer.Code != op.ask.Code {
+	op := c.asked(c.order, answer)
+	if op == nil {
 		return
 	}
 	c.noteGap(nowNanos)
 	c.replyNanos = nowNanos
 	c.unavailable = false
 	c.takeFor(op, answer, from)
+}
+
+// asked is the operation that an answer is to, by its index in a datagram; nil when it
+// has its answer, or was none of it.
+func (c *call) asked(order []uint16, answer *wire.ReplyOp) *operation {
+	if int(answer.Index) >= len(order) {
+		return nil
+	}
+	op := &c.ops[order[answer.Index]]
+	if op.done || answer.Code != op.ask.Code {
+		return nil
+	}
+	return op
+}
+
+// takeEarlier files an answer to an earlier datagram. Only what ends an operation, or
+// is a part of its value, counts: what a node had to say about that datagram as a whole,
+// or about what is still to come of it, is the newest one's to hear.
+func (c *call) takeEarlier(q *question, answer *wire.ReplyOp, from *target, nowNanos int64) {
+	op := c.asked(q.order, answer)
+	if op == nil || answer.Status != wire.StatusOK || !answer.Intact() {
+		return
+	}
+	c.replyNanos = nowNanos
+	tail := op.tailBytes
+	op.tailBytes = -2 // no part of this reply is the last to come
+	c.takeFor(op, answer, from)
+	op.tailBytes = tail
 }
 
 // takeForAll files an answer that is about the datagram, not one operation.
@@ -366,6 +404,16 @@ func (c *call) yield(op *operation, answer *wire.ReplyOp, from *target) {
 	}
 	op.held, op.heldFrom = *answer, from.node
 	op.held.Value = nil
+}
+
+// holdsAnswers says whether there is something for settleHeld.
+func (c *call) holdsAnswers() bool {
+	if c.aims < 2 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.ops, func(op operation) bool { return !op.done && op.heldFrom != nil })
 }
 
 // settleHeld makes held answers count: the other target is silent. It says whether

@@ -35,6 +35,7 @@ type Client struct {
 	l1       *l1       // nil: none
 	listener *listener // nil without l1
 	flights  flights
+	onWrite  atomic.Pointer[func(Ack)]
 
 	routes       atomic.Pointer[routes] // nil before the first answer; writer: holder of routing
 	routing      sync.Mutex
@@ -43,6 +44,8 @@ type Client struct {
 	news         chan *node    // of capacity 1: a node that may have a newer ring
 	asked        atomic.Uint32 // epoch that the guide was sent for
 	doubtedNanos atomic.Int64  // before that time no doubt is followed up
+	doubtPause   atomic.Int64  // after the last
+	vain         atomic.Uint32 // epoch of the ring under which it was
 
 	mu     sync.Mutex
 	closed bool               // guarded by mu

@@ -58,7 +58,7 @@ func (k *conn) send(datagram []byte) {
 func (k *conn) read() {
 	defer k.client.untrack(k)
 	// One byte more than a reply may have tells a cut one apart.
-	buf := make([]byte, k.client.settings.maxPayloadBytes+1)
+	buf := make([]byte, k.node.bufferBytes(k.udp)+1)
 	var reply wire.Reply
 	for {
 		n, err := k.udp.Read(buf)
@@ -85,14 +85,22 @@ func (k *conn) deliver(datagram []byte, reply *wire.Reply) {
 		return
 	}
 	counters.received.Add(1)
+	if len(datagram) > DefaultMaxPayload {
+		k.node.path.carried()
+	}
 	k.node.saw(reply)
+	now := k.client.nowNanos()
+	k.node.heardNanos.Store(now)
+	if k.pool != nil {
+		k.pool.load.set(reply.Load, now)
+	}
 	k.learn(reply.RxQueue)
 	waiting := k.node.pending.find(reply.RequestID)
 	if waiting == nil {
 		counters.late.Add(1)
 		return
 	}
-	waiting.receive(reply, k, k.client.nowNanos())
+	waiting.receive(reply, k, now)
 }
 
 // learn files the queue on which this socket's requests arrive.

@@ -19,6 +19,7 @@ type counters struct {
 	l1Hits, padded         atomic.Uint64
 	invalidations, flushes atomic.Uint64
 	streamsBroken          atomic.Uint64
+	heldBack               atomic.Uint64
 	malformed              [wire.ReasonCount]atomic.Uint64
 }
 
@@ -27,6 +28,7 @@ type Counters struct {
 	Sent     uint64 // datagrams
 	Received uint64 // well-formed replies
 	Resent   uint64 // datagrams sent again after a silence
+	HeldBack uint64 // times that one was not, for a moment: the retry share was spent
 	// Dropped counts what was received and not used, by reason: "late" (its call
 	// was over: a duplicate, or slower than the deadline), "foreign" (another
 	// session), "outdated" (of an older ring than the client's), "corrupt" (a value that fails its checksum) and the reasons for
@@ -57,7 +59,7 @@ type Counters struct {
 func (c *Client) Counters() Counters {
 	k := &c.counters
 	out := Counters{
-		Sent: k.sent.Load(), Received: k.received.Load(), Resent: k.resent.Load(),
+		Sent: k.sent.Load(), Received: k.received.Load(), Resent: k.resent.Load(), HeldBack: k.heldBack.Load(),
 		Refused: k.refused.Load(), SocketErrors: k.socketErrors.Load(),
 		Moved: k.moved.Load(), Hedged: k.hedged.Load(), Avoided: k.avoided.Load(), RingsFailed: k.ringsFailed.Load(),
 		Loads: k.loads.Load(), LoadsShared: k.loadsShared.Load(), LoadWaits: k.loadWaits.Load(), Refreshes: k.refreshes.Load(), RefreshLost: k.refreshLost.Load(),

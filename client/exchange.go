@@ -15,23 +15,27 @@ var errRerouted = errors.New("the ring has changed")
 func (c *call) exchange(ctx context.Context, deadlineNanos int64) error {
 	c.enter()
 	defer c.leave()
-	for silences := 0; ; {
-		over, err := c.transmit(deadlineNanos)
+	for silences, to := 0, 0; ; {
+		over, err := c.transmit(to, deadlineNanos)
 		if over || err != nil {
 			return err
 		}
 		again, err := c.await(ctx, silences, deadlineNanos)
+		to = 0
 		switch {
 		case err != nil:
 			return err
 		case again == answered:
 			return nil
+		case again == widened:
+			to = 1 // the first has its question already
 		case again == silent:
 			if c.settleHeld() {
 				return nil
 			}
 			silences++
-			c.client.counters.resent.Add(1)
+			c.node().path.silent()
+			c.client.counters.resent.Add(uint64(c.aims))
 		}
 	}
 }
@@ -52,15 +56,16 @@ func (c *call) leave() {
 	for i := range c.targets[:c.aims] {
 		c.targets[i].node.pending.remove(c.id)
 	}
+	c.forgetEarlier()
 	c.id = 0
 	c.mu.Unlock()
 }
 
-// transmit builds the datagram and sends it to every target. A socket that refuses
+// transmit builds the datagram and sends it to every target from one on. A socket that refuses
 // to send is evidence like silence is: the wait that follows handles both. over is
 // true when the last answer has come meanwhile.
-func (c *call) transmit(deadlineNanos int64) (over bool, err error) {
-	for i := range c.aims {
+func (c *call) transmit(from int, deadlineNanos int64) (over bool, err error) {
+	for i := from; i < c.aims; i++ {
 		if over, err = c.transmitTo(&c.targets[i], deadlineNanos); over || err != nil {
 			return over, err
 		}
@@ -112,7 +117,7 @@ func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (wa
 	cl := c.client
 	for {
 		now := cl.nowNanos()
-		again := c.againNanos(silences)
+		again := max(c.againNanos(silences), c.resendNanos)
 		hedge := c.hedgeNanos()
 		switch {
 		case now >= deadlineNanos:
@@ -124,7 +129,12 @@ func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (wa
 			continue
 		case now >= again:
 			c.suspect()
-			return silent, nil
+			if c.holdsAnswers() || c.mayResend(now) {
+				return silent, nil
+			}
+			c.client.counters.heldBack.Add(1)
+			c.resendNanos = now + int64(resendPause)
+			continue
 		}
 		c.timer.Reset(time.Duration(min(again, hedge, deadlineNanos) - now))
 		select {
@@ -144,6 +154,9 @@ func (c *call) await(ctx context.Context, silences int, deadlineNanos int64) (wa
 		}
 	}
 }
+
+// resendPause is the wait for leave to send again: see budget.
+const resendPause = 10 * time.Millisecond
 
 // state reads what a wake-up was about.
 func (c *call) state() (how waited, over bool) {

@@ -13,8 +13,10 @@ import (
 const (
 	// askWait bounds one attempt to get a ring from one node.
 	askWait = 200 * time.Millisecond
-	// askPause paces the search for a newer ring while a node is silent.
-	askPause = 10 * time.Millisecond
+	// askPause paces the search for a newer ring while a node is silent; it doubles up to
+	// askPauseMax as long as there is none.
+	askPause    = 10 * time.Millisecond
+	askPauseMax = 80 * time.Millisecond
 	// maxRingBytes bounds what a node can make the client assemble.
 	maxRingBytes = 1 << 20
 	// ringTries is how often a ring that changes under the reader is begun anew.
@@ -166,9 +168,19 @@ func (c *Client) doubt(n *node) {
 		return // nobody to ask
 	}
 	now, before := c.nowNanos(), c.doubtedNanos.Load()
-	if now < before || !c.doubtedNanos.CompareAndSwap(before, now+int64(askPause)) {
+	pause := int64(askPause)
+	if c.vain.Load() == c.epoch() { // asked under this ring before, in vain so far
+		pause = min(2*c.doubtPause.Load(), int64(askPauseMax))
+	}
+	if now-before > int64(time.Second) {
+		pause = int64(askPause)
+	}
+	if now < before || !c.doubtedNanos.CompareAndSwap(before, now+pause) {
 		return
 	}
+	c.doubtPause.Store(pause)
+	c.vain.Store(c.epoch())
+	c.budget.owe()
 	if other := c.otherThan(n); other != nil {
 		c.consult(other)
 	}

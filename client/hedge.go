@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +15,12 @@ const (
 	// greetWait bounds the HELLO to a replica that nobody has talked to yet.
 	greetWait = 100 * time.Millisecond
 
-	// breakerProofs is how many calls an open breaker lets through after its pause, and
-	// all must succeed for it to close.
+	// breakerProofs is how many probes a node whose breaker is open must answer in good
+	// time, after its pause, for it to close.
 	breakerProofs = 3
+
+	// aliveWithin is how lately a node must have answered something not to be silent.
+	aliveWithin = 10 * time.Millisecond
 
 	// lateFactor is how much longer than its fellow replica's p95 a reply may take
 	// before that one is asked, however slow its own node uses to be; slowFactor, how
@@ -26,9 +28,6 @@ const (
 	lateFactor = 4
 	slowFactor = 16
 	leastSlow  = 5 * time.Millisecond
-
-	// idleLoad is a load below which nodes count as equally idle.
-	idleLoad = 1.0 / 16
 )
 
 // breakerSettings say when a breaker opens: when so many of the last calls were lost to
@@ -46,31 +45,9 @@ func newBreaker(s *breakerSettings) circuitbreaker.CircuitBreaker[any] {
 		Build()
 }
 
-// budget bounds the second questions of reads: each call earns a share of one.
-type budget struct{ milli atomic.Int64 }
-
-const (
-	milliEach = 1000
-	// burstMilli is what may be saved up: a node that dies fails all calls to it at once.
-	burstMilli = 64 * milliEach
-)
-
-func (b *budget) earn(share float64) {
-	if b.milli.Add(int64(share*milliEach)) > burstMilli {
-		b.milli.Store(burstMilli)
-	}
-}
-
-func (b *budget) take() bool {
-	if b.milli.Add(-milliEach) >= 0 {
-		return true
-	}
-	b.milli.Add(milliEach)
-	return false
-}
-
 // pickReader chooses the node that a read goes to: the leader, unless its breaker is
-// open or it is so much busier than the key's other replicas that it is their turn.
+// not closed or it is so much busier than the key's other replicas that it is their
+// turn. A node whose breaker is not closed is probed meanwhile.
 //
 // The right to fill a key is the leader's to give: reads that ask for it stay there
 // as long as it answers.
@@ -84,14 +61,16 @@ func (c *Client) pickReader(r *routes, hash uint64, lease bool) *node {
 	if len(replicas) == 1 {
 		return first
 	}
-	if !lease && c.turnsAway(replicas) {
-		first = replicas[1+rand.IntN(len(replicas)-1)]
+	if !lease {
+		if other := c.turnedTo(replicas, hash); other != nil {
+			first = other
+		}
 	}
-	if first.breaker.TryAcquirePermit() {
+	if c.isUsable(first) {
 		return first
 	}
 	for _, other := range replicas {
-		if other != first && other.breaker.TryAcquirePermit() {
+		if other != first && c.isUsable(other) {
 			c.counters.avoided.Add(1)
 			return other
 		}
@@ -99,20 +78,12 @@ func (c *Client) pickReader(r *routes, hash uint64, lease bool) *node {
 	return replicas[0] // all are open: the leader is as good as any
 }
 
-// turnsAway says whether this read is one of those that a leader busier than the
-// bound leaves to the others. The bound is of Mirrokni, Thorup and Zadimoghaddam,
-// "Consistent Hashing with Bounded Loads" (SODA 2018): a factor times the mean. The
-// figures are a little old when they come, so that a share of the reads moves, not
-// all of them.
-func (c *Client) turnsAway(replicas []*node) bool {
-	sum := 0.0
-	for _, n := range replicas {
-		sum += max(n.reportedLoad(), idleLoad)
+// isUsable says whether a node's breaker is closed; if it is not, the node is probed.
+func (c *Client) isUsable(n *node) bool {
+	if n.breaker.IsClosed() {
+		return true
 	}
-	bound := c.settings.loadBound * sum / float64(len(replicas))
-	if load := max(replicas[0].reportedLoad(), idleLoad); load > bound {
-		return rand.Float64() > bound/load
-	}
+	c.probe(n)
 	return false
 }
 
@@ -129,9 +100,9 @@ func (c *call) hedgeNanos() int64 {
 		return math.MaxInt64 // it answers
 	}
 	if t.node.refusedSince(c.firstNanos) {
-		return 0
+		return c.widenNanos
 	}
-	return c.firstNanos + int64(c.lateAfter(t.node))
+	return max(c.firstNanos+int64(c.lateAfter(t.node)), c.widenNanos)
 }
 
 // lateAfter is when a reply of a node is late: after the node's own p95, or, since a
@@ -169,9 +140,17 @@ func (c *Client) isSlow(call *call) bool {
 
 // widen adds another replica to the call's targets, if the budget allows it.
 func (c *call) widen(ctx context.Context, nowNanos int64) bool {
-	c.mayHedge = false // one retry on another replica
 	other := c.anotherReplica()
-	if other == nil || !c.client.budget.take() {
+	spare := int64(0)
+	if c.node().heardNanos.Load() > nowNanos-int64(aliveWithin) {
+		spare = forSilentMilli // it answers others
+	}
+	if other != nil && !c.client.budget.take(spare) {
+		c.widenNanos = nowNanos + int64(resendPause)
+		return false
+	}
+	c.mayHedge = false // one retry on another replica
+	if other == nil {
 		return false
 	}
 	info, err := other.ready(ctx, nowNanos+int64(greetWait))
@@ -187,11 +166,11 @@ func (c *call) widen(ctx context.Context, nowNanos int64) bool {
 	return true
 }
 
-// anotherReplica is one whose breaker lets the call pass, and that was not asked yet.
+// anotherReplica is one whose breaker is closed, and that was not asked yet.
 func (c *call) anotherReplica() *node {
 	var room [maxReplicas]*node
 	for _, n := range room[:c.routes.replicas(c.hash, &room)] {
-		if n != c.node() && !n.breaker.IsOpen() {
+		if n != c.node() && n.breaker.IsClosed() {
 			return n
 		}
 	}

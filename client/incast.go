@@ -94,6 +94,7 @@ func (t *incast) init() { t.window = semaphore.NewWeighted(WindowBytes) }
 type slot struct {
 	startNanos  int64 // when the replies begin to arrive
 	endNanos    int64
+	lastNanos   int64 // the end of the multi-get's last slot
 	offsetNanos int64 // as granted: from the request's arrival to the reply's departure
 	rateKbit    uint32
 }
@@ -146,6 +147,9 @@ func (m *multi) schedule(calls []*multiCall) {
 	defer t.mu.Unlock()
 	for _, mc := range calls {
 		mc.call.slot = t.reserve(mc.call.node(), now+lead, mc.replyBytes)
+	}
+	for _, mc := range calls {
+		mc.call.slot.lastNanos = calls[len(calls)-1].call.slot.endNanos
 	}
 }
 
@@ -236,35 +240,38 @@ func (c *call) missingBytes(n *node) (total int) {
 }
 
 // slackNanos is how long to wait past the end of the call's slot, for what was lost at
-// its end: what is missing before that is asked for as soon as the end is here. 0
-// without a slot.
-func (c *call) slackNanos(silences int) (endNanos, slackNanos int64) {
+// its end: what is missing before that is asked for as soon as the end is here. The
+// slot is the zero value when there is none.
+func (c *call) slackNanos(silences int) (s slot, slackNanos int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.slot.rateKbit == 0 {
-		return 0, 0
+		return c.slot, 0
 	}
 	rtt, lag := &c.node().rtt, &c.node().lag
 	slack := max(int64(rtt.min), rtt.smoothed.Load()+4*rtt.deviation.Load(), lag.smoothed.Load()+4*lag.deviation.Load())
 	// A node that was told to be slower than the grant shows it by its gaps.
 	slack = min(max(slack, 4*c.node().paceNanos.Load()), int64(rtt.max))
-	return c.slot.endNanos, slack << min(silences, 8)
+	return c.slot, slack << min(silences, 8)
 }
 
-// againNanos is when silence becomes a reason to send again.
+// againNanos is when silence becomes a reason to send again. With a slot that is never
+// before the multi-get's last one is over: what is asked for again has to wait for that
+// anyway, and a node that was only late has answered by then, mostly.
 func (c *call) againNanos(silences int) int64 {
-	if end, slack := c.slackNanos(silences); end != 0 {
-		return max(end, c.progressNanos()) + slack
+	if s, slack := c.slackNanos(silences); s.rateKbit != 0 {
+		return max(s.lastNanos, max(s.endNanos, c.progressNanos())+slack)
 	}
 	return c.progressNanos() + int64(c.node().rtt.timeout(silences)+time.Duration(len(c.ops)-1)*operationAllowance)
 }
 
-// slotNanos is how long from now the call's slot lasts.
+// slotNanos is how long from now the call's slot lasts, and those of the multi-get
+// after it.
 func (c *call) slotNanos(nowNanos int64) int64 {
 	if c.slot.rateKbit == 0 {
 		return 0
 	}
-	return max(0, c.slot.endNanos-nowNanos)
+	return max(0, max(c.slot.endNanos, c.slot.lastNanos)-nowNanos)
 }
 
 // noteGap follows the distances between the datagrams of a reply. The caller holds mu.

@@ -192,11 +192,12 @@ func (c *Client) refreshLater(ctx context.Context, key string, load func(context
 	}
 }
 
-// jitter spreads a wait over half to one and a half times its length, so that those
-// who began together do not ask together.
+// jitter spreads a wait over half of its length to all of it, so that those who began
+// together do not ask together, and nobody asks later than told: the wait that a node
+// names ends with the lease at the latest.
 func jitter(d time.Duration) time.Duration {
 	d = max(d, leaseWaitLeast)
-	return d/2 + rand.N(d)
+	return d/2 + rand.N(d/2)
 }
 
 // sleep waits; false when the context ended first.

@@ -83,7 +83,7 @@ func (m *multi) run(ctx context.Context) {
 		if !spread || m.client.nowNanos() >= m.deadlineNanos || ctx.Err() != nil {
 			return
 		}
-		if len(todo) > 0 && !m.client.budget.take() {
+		if len(todo) > 0 && !m.client.budget.take(0) {
 			round = multiRounds // whoever has them gets all the time there is
 		}
 	}
@@ -222,12 +222,21 @@ func (m *multi) exchangeAll(ctx context.Context, all []*multiCall, spread bool) 
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, multiInFlight)
+	var first *multiCall
+	if len(all) <= multiInFlight {
+		// The first one's replies are due before all others': it must not stand behind
+		// their sending.
+		first, all = all[0], all[1:]
+	}
 	for _, mc := range all {
 		slots <- struct{}{}
 		wg.Go(func() {
 			m.one(ctx, mc, spread)
 			<-slots
 		})
+	}
+	if first != nil {
+		m.one(ctx, first, spread)
 	}
 	wg.Wait()
 }

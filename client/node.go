@@ -25,13 +25,17 @@ type node struct {
 	// of late: a node that caps this client shows it there.
 	paceNanos atomic.Int64
 	lag       estimator // of replies behind the ends of their slots
+	path      pathMTU
 	// leastNanos is the round trip without queues, of late: what a grant's offset leaves out.
 	leastNanos atomic.Int64
 	breaker    circuitbreaker.CircuitBreaker[any]
+	credit     credit
 	// padLost is how many padded reads in a row were answered only once they were sent
 	// again without padding.
 	padLost atomic.Uint32
-	load    atomic.Uint32 // as last reported, a share of 65535
+	probing atomic.Bool // by probe
+
+	heardNanos atomic.Int64 // when it answered something last
 
 	refusedNanos atomic.Int64             // writers: readers and senders; last refusal
 	epoch        atomic.Uint32            // greatest seen
@@ -53,6 +57,7 @@ func newNode(c *Client, name string, addr netip.AddrPort) *node {
 	n := &node{client: c, addr: addr, name: name, breaker: newBreaker(&c.settings.breaker), greeting: make(chan struct{}, 1)}
 	n.rtt.min, n.rtt.max = c.settings.minRTO, c.settings.maxRTO
 	n.pending.init()
+	n.path.init()
 	return n
 }
 
@@ -113,7 +118,9 @@ func (n *node) hello(ctx context.Context, deadlineNanos int64) (*nodeInfo, error
 	if !ok || hello.Shards == 0 || hello.BasePort == 0 || int(hello.BasePort)+int(hello.Shards) > 1<<16 {
 		return nil, fmt.Errorf("%w: HELLO says %d shards from port %d", ErrProtocol, hello.Shards, hello.BasePort)
 	}
-	return n.introduce(&hello), nil
+	info := n.introduce(&hello)
+	n.beginProbing()
+	return info, nil
 }
 
 // introduce publishes what the HELLO brought. The sockets stay unless the shards
@@ -156,7 +163,7 @@ func (n *node) socket(shard, generation int) (*conn, error) {
 
 // payloadBytes is the longest datagram to send to the node.
 func (n *node) payloadBytes() int {
-	limit := n.client.settings.maxPayloadBytes
+	limit := n.limitBytes()
 	if info := n.info.Load(); info != nil && info.MaxPayloadBytes >= wire.MinReplyRoomBytes {
 		limit = min(limit, int(info.MaxPayloadBytes))
 	}
@@ -168,13 +175,12 @@ func (n *node) header(shard int, hash, cookie uint64, nowNanos, deadlineNanos in
 	return wire.RequestHeader{
 		Shard: uint16(shard), KeyHash: hash, SessionID: n.client.session, Cookie: cookie,
 		Epoch: max(n.epoch.Load(), n.client.epoch()), BudgetMicros: budgetMicros(nowNanos, deadlineNanos),
-		FanOut: 1, MaxReplyBytes: uint16(n.client.settings.maxPayloadBytes),
+		FanOut: 1, MaxReplyBytes: uint16(n.limitBytes()),
 	}
 }
 
 // saw takes note of what every reply says.
 func (n *node) saw(reply *wire.Reply) {
-	n.load.Store(uint32(reply.Load))
 	for {
 		known := n.epoch.Load()
 		if reply.Epoch <= known {
@@ -194,11 +200,10 @@ func (n *node) measured(d time.Duration) {
 	n.latency.observe(d)
 }
 
-// reportedLoad is how busy the node's shards are, 0 to 1.
-func (n *node) reportedLoad() float64 { return float64(n.load.Load()) / 65535 }
-
 // retire closes the sockets of a node that has left the ring.
 func (n *node) retire() {
+	n.path.ended.Store(true)
+	n.path.prod()
 	if info := n.info.Load(); info != nil {
 		for i := range info.pools {
 			info.pools[i].close()

@@ -26,6 +26,7 @@ type settings struct {
 	sourcePorts     int
 	minRTO, maxRTO  time.Duration
 	maxPayloadBytes int
+	probePath       bool // look for longer ones
 	retryShare      float64
 	loadBound       float64
 	l1Bytes         int
@@ -79,8 +80,10 @@ func WithRetransmit(shortest, longest time.Duration) Option {
 	}
 }
 
-// WithRetryShare bounds the reads that ask a second replica, as a share of all
-// calls. What a quiet time saves up, a bad moment may use: 64 calls at most.
+// WithRetryShare bounds what is sent beyond one datagram a call, as a share of all
+// calls: second questions to another replica, and what is sent again after a silence.
+// What a quiet time saves up, a bad moment may use: 64 datagrams at most. Where the way
+// loses more than that and the node is well, what is lost is sent again all the same.
 func WithRetryShare(share float64) Option {
 	return func(s *settings) error {
 		if !(share >= 0 && share <= 1) {
@@ -103,14 +106,16 @@ func WithLoadBound(factor float64) Option {
 	}
 }
 
-// WithMaxPayload sets the longest UDP payload in bytes to send and to accept.
-// Raise it above DefaultMaxPayload only where the whole path takes jumbo frames.
+// WithMaxPayload sets the longest UDP payload in bytes to send and to accept, as it
+// is: a path that takes less loses what is longer. Without it datagrams are
+// DefaultMaxPayload long, and longer, up to jumbo frames, on paths that were proved
+// to take that in both directions, and for as long as they do.
 func WithMaxPayload(bytes int) Option {
 	return func(s *settings) error {
 		if bytes < 1232 || bytes > 65507 {
 			return fmt.Errorf("%w: payload of %d bytes: give 1232 to 65507", ErrBadRequest, bytes)
 		}
-		s.maxPayloadBytes = bytes
+		s.maxPayloadBytes, s.probePath = bytes, false
 		return nil
 	}
 }
@@ -157,7 +162,8 @@ func WithRefreshers(n int) Option {
 
 // WithBreaker sets when a node is not asked first any more: when so many of its last
 // calls failed or were overtaken by a second question to another replica. After a
-// pause between one and two times the given one a few reads try it again.
+// pause between one and two times the given one the client probes it, until it answers
+// in good time; no read waits for that.
 func WithBreaker(failures, calls uint, pause time.Duration) Option {
 	return func(s *settings) error {
 		if failures < 1 || calls < failures || pause <= 0 {
@@ -181,7 +187,7 @@ func WithoutPadding() Option {
 func newSettings(opts []Option) (settings, error) {
 	s := settings{
 		timeout: DefaultTimeout, sourcePorts: DefaultSourcePorts,
-		minRTO: DefaultMinRTO, maxRTO: DefaultMaxRTO, maxPayloadBytes: DefaultMaxPayload,
+		minRTO: DefaultMinRTO, maxRTO: DefaultMaxRTO, maxPayloadBytes: DefaultMaxPayload, probePath: true,
 		retryShare: DefaultRetryShare, loadBound: DefaultLoadBound, refreshers: DefaultRefreshers,
 		breaker: breakerSettings{failures: 5, calls: 20, pause: 100 * time.Millisecond},
 	}

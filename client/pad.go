@@ -28,10 +28,18 @@ type padded struct{ words [padKeys]atomic.Uint64 }
 
 func (p *padded) word(hash uint64) *atomic.Uint64 { return &p.words[hash%padKeys] }
 
+// pastKernelBytes is a padding that the kernel does not take: not a multiple of 8.
+const pastKernelBytes = 4
+
 // prepare decides whether the first datagram of a read is padded. One whose answer is
-// for L1 is not: the kernel grants nothing.
+// for L1 is padded so that the kernel leaves it to the shard, also where the value is
+// so short that it would answer a plain GET: the kernel grants nothing.
 func (p *padded) prepare(c *Client, op *operation, hash uint64, uses uint32, forL1 bool) {
-	if uses < max(padFromUses, 2*c.hot.noise()) || forL1 || c.settings.noPadding {
+	if forL1 {
+		op.padBytes, op.pastKernel = pastKernelBytes, true
+		return
+	}
+	if uses < max(padFromUses, 2*c.hot.noise()) || c.settings.noPadding {
 		return
 	}
 	word := p.word(hash).Load()
@@ -53,6 +61,9 @@ func roundUp8(n int) int { return (n + wire.AlignBytes - 1) &^ (wire.AlignBytes 
 // first one to a node is: where replies out of the kernel get lost, the second comes
 // from a shard.
 func (c *call) padFirst(t *target, op *operation) bool {
+	if op.pastKernel {
+		return true
+	}
 	if op.padBytes == 0 || t.sends > 0 || t.node.padLost.Load() >= padPatience {
 		return false
 	}
@@ -72,7 +83,7 @@ func (p *padded) learn(c *call, op *operation, hash uint64, uses uint32) {
 	}
 	t := &c.targets[0]
 	switch {
-	case op.padBytes == 0 || c.winner != t.node || c.prompts > 0:
+	case op.padBytes == 0 || op.pastKernel || c.winner != t.node || c.prompts > 0:
 	case t.sends == 1:
 		t.node.padLost.CompareAndSwap(1, 0)
 	case t.node.padLost.Load() < padPatience:

@@ -61,3 +61,32 @@ func TestPaddingEndsWhereItsRepliesAreLost(t *testing.T) {
 		t.Errorf("%d padded requests, want 2", n)
 	}
 }
+
+// TestReadsForL1PassTheKernel: a GET whose answer may be kept is padded as the kernel
+// does not take it, however short its value is.
+func TestReadsForL1PassTheKernel(t *testing.T) {
+	servers, _, c := nearby(t, 1)
+	servers[0].Set("hot", []byte("short"))
+	servers[0].Grant("hot", 5000)
+	var plain, past atomic.Uint64
+	servers[0].SetFaults(clienttest.Faults{Request: func(r *wire.Request) bool {
+		ops := r.Ops()
+		var op wire.Op
+		if !ops.Next(&op) || op.Code != wire.Get {
+			return true
+		}
+		if len(op.Value)%wire.AlignBytes != 0 {
+			past.Add(1)
+		} else {
+			plain.Add(1)
+		}
+		return true
+	}})
+	warm(t, c, "hot")
+	if past.Load() != 1 || plain.Load() == 0 {
+		t.Errorf("%d reads were for L1 and passed the kernel, %d others", past.Load(), plain.Load())
+	}
+	if c.Counters().Padded != 0 {
+		t.Error("they count as padded for the kernel")
+	}
+}

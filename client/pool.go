@@ -13,6 +13,9 @@ type pool struct {
 	node *node
 	addr netip.AddrPort
 
+	load   gauge  // of the shard, as it was last reported
+	spread spread // of its reads that go elsewhere
+
 	mu      sync.Mutex
 	learner learner // guarded by mu
 	closed  bool    // guarded by mu

@@ -9,15 +9,12 @@ import (
 // build writes the datagram that asks for everything still missing. The caller
 // holds mu.
 //
-// A call of several operations gets a new request id when it is built again:
-// its indexes have moved, and an answer to the datagram before must not be taken
-// for an answer to this one. A call of one operation keeps its id, by which the
+// A call of several operations, or of a multi-get, gets a new request id when it is
+// built again; see question. Any other of one operation keeps its id, by which the
 // node knows a repeated write.
 func (c *call) build(t *target, nowNanos, deadlineNanos int64) {
-	if c.sends() > 0 && len(c.ops) > 1 {
-		t.node.pending.remove(c.id)
-		c.id = c.client.nextIDs(1)
-		t.node.pending.add(c.id, c)
+	if c.sends() > 0 && (len(c.ops) > 1 || c.multi) {
+		c.supersede(t)
 	}
 	header := t.node.header(t.shard, c.hash, t.conn.cookie.Load(), nowNanos, deadlineNanos)
 	header.RequestID = c.id

@@ -156,7 +156,7 @@ func (s *stream) follow(ctx context.Context) (heard bool, err error) {
 	transport := &http.Transport{DialContext: s.dial, DisableKeepAlives: true, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	// TLS, if any, is the dialer's business.
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr.String()+"/v1/invalidations", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr.String()+"/v1/invalidations?of=granted", nil)
 	if err != nil {
 		return false, err
 	}

@@ -14,6 +14,9 @@ const (
 	uploadWindowFirst = 16
 	uploadWindowLeast = 2
 	uploadWindowMost  = 64
+	// reorderedParts is by how many answers to later parts one may be overtaken before
+	// its part counts as lost.
+	reorderedParts = 4
 )
 
 // upload sends a value that does not fit a datagram, in parts. Each part has its
@@ -25,7 +28,8 @@ type upload struct {
 	routes *routes // by which it was aimed
 	ask    wire.Op // of the whole
 	hash   uint64
-	// partBytes is a multiple of the unit: every part but the last has it.
+	// partBytes is a multiple of the unit: every part but the last has it. It is what
+	// fits into a datagram to the node when the upload begins.
 	partBytes int
 	shard     int
 	// generation is that of the node's shards, see nodeInfo.
@@ -38,8 +42,13 @@ type upload struct {
 	mu          sync.Mutex
 	first       uint64 // request id of part 0; part i has first+i
 	parts       []uploadPart
+	low         int // all parts below are taken
 	taken       int
 	window      int
+	order       int  // of the part sent last: grows with each sending
+	newest      int  // the latest sending that was answered
+	recover     int  // losses of sendings before this one have been paid for
+	asked       bool // for the outcome, by a part sent again
 	over        bool
 	answer      wire.ReplyOp
 	failure     error // set instead of answer
@@ -50,6 +59,7 @@ type upload struct {
 // uploadPart is the state of one part.
 type uploadPart struct {
 	sentNanos int64 // 0 = to be sent
+	order     int   // of the last sending
 	sends     int
 	taken     bool
 }
@@ -60,12 +70,9 @@ func (c *call) upload(ctx context.Context, deadlineNanos int64) error {
 	ask := op.ask
 	ask.Flags |= wire.OpSegment
 	ask.TotalBytes = uint32(len(ask.Value))
-	overhead := ask
-	overhead.Value = nil
-	room := t.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()
 	u := &upload{
 		node: t.node, routes: c.routes, ask: ask, hash: c.hash, shard: t.shard, generation: t.generation,
-		partBytes: room / unitBytes * unitBytes, wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1),
 	}
 	answer, err := u.run(ctx, c.timer, deadlineNanos)
 	if err != nil {
@@ -92,6 +99,7 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 		}
 		if lost {
 			silences++
+			u.node.path.silent()
 			u.node.client.doubt(u.node)
 		} else {
 			silences = 0
@@ -117,16 +125,25 @@ func (u *upload) run(ctx context.Context, timer *time.Timer, deadlineNanos int64
 
 // begin cuts the value into parts and enters them into the pending table.
 func (u *upload) begin() {
+	u.partBytes = u.roomBytes()
 	n := (len(u.ask.Value) + u.partBytes - 1) / u.partBytes
 	u.mu.Lock()
 	u.first = u.node.client.nextIDs(n)
 	u.ask.Transfer = u.first | 1
 	u.parts = make([]uploadPart, n)
-	u.taken, u.window = 0, uploadWindowFirst
+	u.taken, u.low, u.window = 0, 0, uploadWindowFirst
+	u.order, u.newest, u.recover, u.asked = 0, 0, 0, false
 	u.mu.Unlock()
 	for i := range n {
 		u.node.pending.add(u.first+uint64(i), u)
 	}
+}
+
+// roomBytes is the longest part that fits into a datagram to the node.
+func (u *upload) roomBytes() int {
+	overhead := u.ask
+	overhead.Value = nil
+	return (u.node.payloadBytes() - wire.RequestHeaderBytes - overhead.Bytes()) / unitBytes * unitBytes
 }
 
 // leave takes all parts out of the table.
@@ -144,10 +161,14 @@ func (u *upload) pump(nowNanos, rto, deadlineNanos int64) (lost bool, nextNanos 
 	if u.taken == len(u.parts) {
 		return u.finale(nowNanos, rto)
 	}
+	if u.roomBytes() < u.partBytes { // the path has become narrower
+		u.restart()
+		return true, nowNanos, nil
+	}
 	lost = u.expire(nowNanos, rto)
 	nextNanos = nowNanos + rto
 	flying := 0
-	for i := range u.parts {
+	for i := u.low; i < len(u.parts); i++ {
 		p := &u.parts[i]
 		if p.taken {
 			continue
@@ -155,8 +176,8 @@ func (u *upload) pump(nowNanos, rto, deadlineNanos int64) (lost bool, nextNanos 
 		if flying++; flying > u.window {
 			break
 		}
-		if p.sentNanos != 0 {
-			nextNanos = min(nextNanos, p.sentNanos+rto)
+		if p.sentNanos != 0 && !u.overtaken(p) {
+			nextNanos = min(nextNanos, max(p.sentNanos, u.replyNanos)+rto)
 			continue
 		}
 		if err := u.send(i, nowNanos, deadlineNanos); err != nil {
@@ -166,9 +187,28 @@ func (u *upload) pump(nowNanos, rto, deadlineNanos int64) (lost bool, nextNanos 
 	return lost, nextNanos, nil
 }
 
+// overtaken says whether a part is lost, because later ones have been answered. The
+// window pays for it once for all that were on their way together.
+func (u *upload) overtaken(p *uploadPart) bool {
+	if p.order+reorderedParts > u.newest {
+		return false
+	}
+	u.node.client.counters.resent.Add(1)
+	if p.order >= u.recover {
+		u.shrink()
+	}
+	return true
+}
+
+// shrink halves the window. The caller holds mu.
+func (u *upload) shrink() {
+	u.window = max(u.window/2, uploadWindowLeast)
+	u.recover = u.order + 1
+}
+
 // expire marks overdue parts to be sent again.
 func (u *upload) expire(nowNanos, rto int64) (lost bool) {
-	for i := range u.parts {
+	for i := u.low; i < len(u.parts); i++ {
 		p := &u.parts[i]
 		if !p.taken && p.sentNanos != 0 && max(p.sentNanos, u.replyNanos)+rto <= nowNanos {
 			p.sentNanos = 0
@@ -177,23 +217,36 @@ func (u *upload) expire(nowNanos, rto int64) (lost bool) {
 		}
 	}
 	if lost {
-		u.window = max(u.window/2, uploadWindowLeast)
+		u.shrink()
 	}
 	return lost
 }
 
 // finale: the node has taken every part, but the answer that it has the whole
-// was lost. After a silence the whole is sent anew.
+// was lost. After a silence one part is sent again, which brings it; if it does not,
+// the node has forgotten the transfer, and the whole is sent anew.
 func (u *upload) finale(nowNanos, rto int64) (lost bool, nextNanos int64, err error) {
 	if at := u.replyNanos + rto; nowNanos < at {
 		return false, at, nil
 	}
+	if u.asked {
+		u.restart()
+		return true, nowNanos, nil
+	}
+	u.asked = true
+	u.taken--
+	u.low = len(u.parts) - 1
+	u.parts[u.low] = uploadPart{sends: 1}
+	return true, nowNanos, nil
+}
+
+// restart sends the whole anew, as another transfer. The caller holds mu.
+func (u *upload) restart() {
 	u.mu.Unlock()
 	u.leave()
 	u.begin()
 	u.mu.Lock()
 	u.repeated = true
-	return true, nowNanos, nil
 }
 
 // send sends one part. The caller holds mu.
@@ -213,7 +266,8 @@ func (u *upload) send(i int, nowNanos, deadlineNanos int64) error {
 	part.Value = u.ask.Value[from:min(from+u.partBytes, len(u.ask.Value))]
 	u.datagram = wire.AppendRequest(u.datagram[:0], &header)
 	u.datagram = wire.AppendOp(u.datagram, 0, &part)
-	u.parts[i].sentNanos = nowNanos
+	u.order++
+	u.parts[i].sentNanos, u.parts[i].order = nowNanos, u.order
 	u.parts[i].sends++
 	u.conn.send(u.datagram)
 	return nil
@@ -252,11 +306,18 @@ func (u *upload) take(p *uploadPart, answer *wire.ReplyOp, from *conn, nowNanos 
 		if p.taken {
 			return
 		}
-		if p.sends == 1 {
+		if p.sends == 1 { // else it may be the answer to an earlier sending
 			u.node.measured(time.Duration(nowNanos - p.sentNanos))
+			u.newest = max(u.newest, p.order)
+		}
+		if u.partBytes > unitBytes {
+			u.node.path.carried()
 		}
 		p.taken = true
 		u.taken++
+		for u.low < len(u.parts) && u.parts[u.low].taken {
+			u.low++
+		}
 		u.replyNanos = nowNanos
 		u.window = min(u.window+1, uploadWindowMost)
 	default:

@@ -92,9 +92,10 @@ func (c *Client) write(ctx context.Context, name, key string, ask wire.Op) (wire
 	answer, err := c.writeOnce(ctx, key, ask)
 	c.wroteKey(key, ask.Code, Version(answer.Version), err)
 	if err != nil {
-		err = c.opError(name, key, err)
+		return answer, c.opError(name, key, err)
 	}
-	return answer, err
+	c.acknowledged(key, &answer)
+	return answer, nil
 }
 
 func (c *Client) writeOnce(ctx context.Context, key string, ask wire.Op) (answer wire.ReplyOp, err error) {

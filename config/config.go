@@ -80,10 +80,18 @@ type Config struct {
 	GossipPort  uint16
 	// Zone is what fails together with this node: a rack, a room, a power feed.
 	Zone string
+	// Weight is this node's share of the ring relative to others'.
+	Weight uint8
 	// Replicas is the number of nodes that hold an item, if this node makes the ring.
 	Replicas uint8
 	// ExpectNodes is the number of nodes that the first ring of a cluster waits for.
 	ExpectNodes int
+	// RepairRate is what a node sends one follower of the items that it lacks, bytes a
+	// second.
+	RepairRate Size
+	// PartitionWrites is what becomes of writes at a leader that reaches neither etcd
+	// nor a majority of the members.
+	PartitionWrites PartitionWrites
 	// Seeds has gossip addresses, host:port, of nodes to be found beside those of the
 	// ring.
 	Seeds []string
@@ -141,6 +149,15 @@ type LogFormat string
 const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
+)
+
+// PartitionWrites is what becomes of writes at a leader on its own.
+type PartitionWrites string
+
+// The values of PartitionWrites.
+const (
+	PartitionRefuse PartitionWrites = "refuse"
+	PartitionAccept PartitionWrites = "accept" // each marked degraded
 )
 
 // Placement is the decision which CPU runs which shard.

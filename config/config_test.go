@@ -37,8 +37,8 @@ var good = map[string]string{
 	"admin": "127.0.0.1:0", "etcd-endpoints": "http://10.0.0.1:2379", "etcd-embed": "false", "etcd-dir": "/dev/shm/e",
 	"etcd-client-url": "http://127.0.0.1:1", "etcd-peer-url": "http://127.0.0.1:2", "dataplane-binary": "/bin/x",
 	"log-level": "debug", "log-format": "json",
-	"advertise": "10.0.0.7", "expect-nodes": "3",
-	"control-port": "0", "gossip-port": "9999", "zone": "rack-7", "replicas": "3", "seeds": "10.0.0.2:9742,cache-3:9742",
+	"advertise": "10.0.0.7", "expect-nodes": "3", "repair-rate": "20MB", "partition-writes": "accept",
+	"control-port": "0", "gossip-port": "9999", "zone": "rack-7", "weight": "4", "replicas": "3", "seeds": "10.0.0.2:9742,cache-3:9742",
 	"gossip-key-file": "/etc/gannet/gossip.keys", "tls-cert": "/c.pem", "tls-key": "/k.pem", "tls-ca": "/a.pem", "tls-crl": "/r.crl",
 }
 

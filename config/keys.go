@@ -54,6 +54,7 @@ const (
 	maxValueMost = 1 << 20
 	memoryLeast  = 4 << 20
 	maxReplicas  = 8 // as many as the ring takes
+	maxWeight    = 64
 )
 
 var keys = []Key{
@@ -88,7 +89,7 @@ var keys = []Key{
 	},
 	duration("spin", "20us", ScopeDataplane, "how long an idle shard polls before it sleeps: longer is quicker to answer and burns more CPU",
 		func(c *Config) *time.Duration { return &c.Spin }, 0, time.Second),
-	number("frames", "4096", ScopeDataplane, "packet frames of each receive queue (4 KiB each), a power of two",
+	number("frames", "4096", ScopeDataplane, "packet frames of each receive queue (2 KiB each where the MTU allows, else 4), a power of two",
 		func(c *Config) *int { return &c.Frames }, 256, 1<<16, powerOfTwo),
 	size("memory", "1GiB", ScopeDataplane, "memory of all shards together: items, index, policy",
 		func(c *Config) *Size { return &c.Memory }, memoryLeast, math.MaxInt64),
@@ -105,7 +106,7 @@ var keys = []Key{
 		func(c *Config) *Hugepages { return &c.Hugepages }, HugepagesAuto, HugepagesNever, HugepagesRequire),
 	choice("hot-keys", "auto", ScopeDataplane, "let the XDP program answer the hottest keys: auto does on network cards, but not on veth, whose peer may not take such answers",
 		func(c *Config) *HotKeys { return &c.HotKeys }, HotKeysAuto, HotKeysOn, HotKeysOff),
-	duration("lease", "3s", ScopeDataplane, "how long a lease token given on a miss stays good",
+	duration("lease", "2s", ScopeDataplane, "how long a lease token given on a miss stays good",
 		func(c *Config) *time.Duration { return &c.Lease }, 10*time.Millisecond, 5*time.Minute),
 	{
 		Name: "allow", Scope: ScopeDataplane,
@@ -149,10 +150,16 @@ var keys = []Key{
 		func(c *Config) *uint16 { return &c.GossipPort }, 0, 65535),
 	text("zone", "", ScopeControl, "what fails together with this node, e.g. its rack: replicas go to different zones while there are some",
 		func(c *Config) *string { return &c.Zone }, checkZone),
+	number("weight", "1", ScopeControl, "this node's share of the keys relative to others', from its joining on; to change it let the node leave and join again",
+		func(c *Config) *uint8 { return &c.Weight }, 1, maxWeight),
 	number("replicas", "2", ScopeControl, "nodes that hold an item, its leader included; counts where the ring is made, and once made stands in etcd",
 		func(c *Config) *uint8 { return &c.Replicas }, 1, maxReplicas),
 	number("expect-nodes", "1", ScopeControl, "nodes that the first ring of a cluster waits for; later ones join it",
 		func(c *Config) *int { return &c.ExpectNodes }, 1, 4096),
+	size("repair-rate", "100MB", ScopeControl, "bytes a second of items that a node sends each follower that lacks them: when nodes join, leave, return",
+		func(c *Config) *Size { return &c.RepairRate }, 64<<10, 1<<40),
+	choice("partition-writes", "refuse", ScopeControl, "writes at a leader that reaches neither etcd nor a majority: accept takes them after a pause, marked degraded",
+		func(c *Config) *PartitionWrites { return &c.PartitionWrites }, PartitionRefuse, PartitionAccept),
 	{
 		Name: "seeds", Scope: ScopeControl,
 		Usage: "gossip addresses of nodes to be found beside those of the ring, e.g. 10.0.0.2:9742,cache-3:9742",

@@ -92,7 +92,10 @@ func tlsFiles(cfg *config.Config) mtls.Files {
 }
 
 func (c *cluster) groupConfig() replication.Config {
-	return replication.Config{Expect: c.cfg.ExpectNodes, Replicas: c.cfg.Replicas}
+	return replication.Config{
+		Expect: c.cfg.ExpectNodes, Replicas: c.cfg.Replicas, RepairBytesPerSecond: int(c.cfg.RepairRate),
+		AcceptPartitioned: c.cfg.PartitionWrites == config.PartitionAccept,
+	}
 }
 
 // listen binds the control port and, where there can be others, that of the gossip.
@@ -108,7 +111,7 @@ func (c *cluster) listen() (err error) {
 		return err
 	}
 	c.gossip, err = gossip.Start(gossip.Config{
-		ID: c.self.ID, Name: c.self.Name, Listen: netip.AddrPortFrom(c.cfg.Listen, c.cfg.GossipPort), Advertise: c.self.Addr.Addr(),
+		ID: c.self.ID, Life: c.chair.life, Name: c.self.Name, Listen: netip.AddrPortFrom(c.cfg.Listen, c.cfg.GossipPort), Advertise: c.self.Addr.Addr(),
 		KeyFile: c.cfg.GossipKeyFile, Seeds: c.seeds, Epoch: c.epoch, Log: c.log,
 		Handlers: map[gossip.Kind]gossip.Handler{
 			gossip.KindReplication:  func(origin uint64, payload []byte) bool { return c.driver.GossipReceived(origin, payload) },
@@ -472,7 +475,7 @@ func (c *cluster) peerCount() int {
 func (c *cluster) announce(writes []transport.Write) {
 	c.writes = c.writes[:0]
 	for _, w := range writes {
-		c.writes = append(c.writes, invalidate.Write{Key: w.Key, Hash: w.Hash, Version: w.Version})
+		c.writes = append(c.writes, invalidate.Write{Key: w.Key, Hash: w.Hash, Version: w.Version, Cached: w.Cached})
 	}
 	c.hub.Announce(BootNanos(), c.writes)
 }
@@ -483,7 +486,10 @@ func (c *cluster) hot() []api.HotKey {
 	c.link.With(func(b *board.Board) {
 		for shard := range b.Shards() {
 			for _, k := range b.HotKeys(shard).Get() {
-				keys = append(keys, api.HotKey{Key: slices.Clone(k.Key), Requests: k.Count})
+				keys = append(keys, api.HotKey{
+					Key: slices.Clone(k.Key), Requests: k.Count, InKernel: k.InKernel, KernelHits: k.KernelHits,
+					GrantMillis: k.GrantMillis, Grants: k.Grants,
+				})
 			}
 		}
 	})

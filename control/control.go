@@ -101,7 +101,7 @@ func New(opts Options) (*Control, error) {
 		watchdog:   NewWatchdog(cfg.Watchdog.Nanoseconds(), tickInterval.Nanoseconds()),
 		starvation: newStarvation("/proc", tickInterval.Nanoseconds()/4),
 		self: ring.Member{
-			ID: cfg.NodeID, Name: cfg.NodeName, Zone: cfg.Zone, Weight: 1, Shards: uint16(len(place.CPUs)),
+			ID: cfg.NodeID, Name: cfg.NodeName, Zone: cfg.Zone, Weight: cfg.Weight, Shards: uint16(len(place.CPUs)),
 			Addr: netip.AddrPortFrom(advertised(cfg), cfg.DataPort),
 		},
 	}

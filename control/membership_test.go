@@ -5,10 +5,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"gannet/replication"
 	"gannet/ring"
@@ -213,6 +217,50 @@ func TestWatchReadsEverythingAgain(t *testing.T) {
 	v := awaitView(t, views, func(v View) bool { return v.Record.Epoch() == 3 })
 	if v.Record.Revision == 0 {
 		t.Fatal("a ring from etcd without its revision")
+	}
+}
+
+// muteStream is a stream of which nothing is heard, as over a path that has died
+// without a word; the connection below and every other call go on.
+type muteStream struct{ grpc.ClientStream }
+
+func (m muteStream) RecvMsg(any) error {
+	<-m.Context().Done()
+	return m.Context().Err()
+}
+
+// TestAMuteWatchIsLeftBehind: a watch that gives no sign of life in its time is not
+// trusted, and what happened meanwhile is read.
+func TestAMuteWatchIsLeftBehind(t *testing.T) {
+	etcd := startEtcdIn(t, t.TempDir())
+	t.Cleanup(etcd.Close)
+	var streams atomic.Int32
+	deaf, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{etcd.ClientURL}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithStreamInterceptor(
+			func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				s, err := open(ctx, desc, conn, method, opts...)
+				if err != nil || !strings.HasSuffix(method, "/Watch") || streams.Add(1) > 1 {
+					return s, err
+				}
+				return muteStream{s}, nil
+			})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = deaf.Close() })
+	views := follow(t, deaf)
+	awaitView(t, views, func(v View) bool { return len(v.Members) == 0 })
+	m := NewMembership(connect(t, etcd, nil), testSelf, always, quiet)
+	if err := m.step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, views, func(v View) bool { return len(v.Members) == 1 })
+	m.leave()
+	awaitView(t, views, func(v View) bool { return len(v.Members) == 0 })
+	if streams.Load() < 2 {
+		t.Error("the first watch was never left")
 	}
 }
 

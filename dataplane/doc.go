@@ -18,7 +18,8 @@
 //	             takes a short road: the reply is laid over the request, what it
 //	             echoes stays where it is, and its checksum is added up in registers
 //	write.go     datagrams with writes, one after the other, in their order: a GET
-//	             behind a PUT in a datagram sees it
+//	             behind a PUT in a datagram sees it. The cache lines that their
+//	             look-ups need are asked for some datagrams ahead
 //	reply.go     replies are built in the request's own frame; what does not fit
 //	             goes on in leased ones
 //	inplace.go   large values leave from where they lie

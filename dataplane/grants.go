@@ -23,6 +23,9 @@ const (
 	// grantWritesSecond is how often a key may be written and still be granted: each
 	// write makes every copy a message and a GET.
 	grantWritesSecond = 5
+	// holdNanos is how much longer a key is granted than it stands out: once clients
+	// keep copies, few of the GETs for it get here.
+	holdNanos = int64(10e9)
 	// cachedNanos is how long after a grant a copy may be kept: the longest grant, and
 	// a second for its reply to arrive.
 	cachedNanos = int64(mostGrantMillis+1000) * 1e6
@@ -53,6 +56,7 @@ type grantRow struct {
 	given      uint64 // grants in replies, since the key is in the table
 	untilNanos int64  // until when copies may be about
 	wanted     bool   // by the pass
+	hotNanos   int64  // when a pass wanted it last
 	// level is a leaky bucket of writes, in thousandths: it loses grantWritesSecond a
 	// second, and above that many the key is written too often.
 	level      int64
@@ -97,8 +101,10 @@ func (l *Loop) passGrants() {
 	}
 	for i, hash := range t.hashes {
 		if row := &t.rows[i]; hash != 0 && !row.wanted {
-			row.millis = 0
-			if l.nowNanos >= row.untilNanos {
+			if l.ring == nil || !l.writable || !l.ring.Owns(l.cfg.NodeID, hash) || l.nowNanos-row.hotNanos >= holdNanos {
+				row.millis = 0
+			}
+			if row.millis == 0 && l.nowNanos >= row.untilNanos {
 				t.remove(i)
 			}
 		}
@@ -118,7 +124,8 @@ func (l *Loop) considerGrant(c *shard.Hot) {
 		}
 	}
 	row := &t.rows[i]
-	row.wanted, row.millis = true, millis
+	row.wanted, row.hotNanos = true, l.nowNanos
+	row.millis = millis
 	if row.drain(l.nowNanos); row.level > grantWritesSecond*1000 {
 		row.millis = 0
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"gannet/board"
 	"gannet/ring"
 	"gannet/shard"
 	"gannet/wire"
@@ -174,5 +175,41 @@ func TestGrantTimes(t *testing.T) {
 		if got := grantMillis(&shard.Hot{Hash: 1, Share: row.share, Count: row.count}); got != row.want {
 			t.Errorf("share %v: %d ms, want %d", row.share, got, row.want)
 		}
+	}
+}
+
+// TestTheLogSaysWhatMayBeCached: writes of which a copy may be about are marked, and no
+// others.
+func TestTheLogSaysWhatMayBeCached(t *testing.T) {
+	r := grantRig(t, true)
+	log := r.board.Log(0)
+	log.Follow(true)
+	r.turns()
+	r.now += cachedNanos // nobody can hold what a predecessor granted
+	r.turns()
+	r.mustStatus(wire.StatusOK, put("hot", "v"))
+	heatKey(r, "hot")
+	if !granted(r.do(get("hot"))) {
+		t.Fatal("not granted")
+	}
+	r.mustStatus(wire.StatusOK, put("hot", "w"))
+	r.mustStatus(wire.StatusOK, put("cold", "w"))
+	var marks []bool
+	var m board.Mutation
+	for {
+		ok, err := log.PeekMutation(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		if m.Kind == board.MutationPut {
+			marks = append(marks, m.Cached)
+		}
+		log.Pop()
+	}
+	if len(marks) != 3 || marks[0] || !marks[1] || marks[2] {
+		t.Errorf("puts before the grant, after it, and of another key are marked %v", marks)
 	}
 }

@@ -141,8 +141,28 @@ func (l *Loop) answerStatus(in *inbound) {
 func (l *Loop) answerPing(in *inbound) {
 	l.counts.n[board.CountPings]++
 	l.open(in, false)
-	l.add(&wire.ReplyOp{Code: wire.Ping})
+	if echo := l.echo(in); len(echo) > 0 {
+		l.addValue(&wire.ReplyOp{Code: wire.Ping}, echo)
+	} else {
+		l.add(&wire.ReplyOp{Code: wire.Ping})
+	}
 	l.close()
+}
+
+// echo is the padding that a PING gets back: all that fits, where the sender takes
+// longer replies than usual and so tries whether the path does. The reply still is no
+// longer than the request. It is written over the request, of which the echo is the
+// end: the padding only moves.
+func (l *Loop) echo(in *inbound) []byte {
+	if in.req.MaxReplyBytes <= wire.DefaultReplyRoomBytes {
+		return nil
+	}
+	ops := in.req.Ops()
+	var op wire.Op
+	if !ops.Next(&op) {
+		return nil
+	}
+	return op.Value[:min(len(op.Value), max(0, l.reply.w.RoomBytes()))]
 }
 
 // answerHello gives out limits and a fresh cookie, in a reply no longer than the

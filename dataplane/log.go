@@ -29,16 +29,17 @@ func (g *Log) Append(rec shard.LogRecord) {
 	if rec.Kind != shard.RecordUse {
 		g.hot.changed(rec.Hash)
 	}
+	cached := false
 	switch rec.Kind {
 	case shard.RecordPut, shard.RecordDelete, shard.RecordTouch:
-		g.grants.wrote(rec.Hash)
+		cached = g.grants.wrote(rec.Hash)
 	}
 	if !g.queue.Followed() || int(rec.Kind) >= len(mutationOf) {
 		return
 	}
 	m := board.Mutation{
 		Kind: mutationOf[rec.Kind], Version: rec.Version, Hash: rec.Hash,
-		TTLSeconds: rec.TTLSeconds, SoftSeconds: rec.SoftSeconds, Key: rec.Key, Value: rec.Value,
+		TTLSeconds: rec.TTLSeconds, SoftSeconds: rec.SoftSeconds, Cached: cached, Key: rec.Key, Value: rec.Value,
 	}
 	if g.queue.PushMutation(&m) {
 		g.records++

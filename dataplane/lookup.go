@@ -60,7 +60,8 @@ func (l *Loop) gather(in *inbound) {
 // suspend notes that a datagram waits for its GETs on the list.
 func (l *Loop) suspend(in *inbound, from int, plain bool) {
 	in.verdict = verdictDone
-	l.pending[l.pendings] = pending{in: in, from: from, upto: l.getCount, plain: plain}
+	p := &l.pending[l.pendings]
+	p.in, p.from, p.upto, p.plain = in, from, l.getCount, plain
 	l.pendings++
 }
 
@@ -102,7 +103,9 @@ func (l *Loop) putPlain(at int, req *wire.Request, key []byte, flags wire.OpFlag
 	g.MinVersion = uint64(req.MinVersion)
 	g.Lease = flags&wire.OpLease != 0
 	g.NoTouch = false
-	l.asks[at] = ask{flags: flags, index: uint16(index), refused: l.misplacedRead(g, hash)}
+	a := &l.asks[at]
+	a.flags, a.index, a.refused = flags, uint16(index), l.misplacedRead(g, hash)
+	a.offsetBytes, a.wantBytes, a.version = 0, 0, 0
 }
 
 // requestOf gives each operation of a datagram an identity of its own, for retries.

@@ -42,6 +42,7 @@ type Loop struct {
 	upload     shard.Upload
 	scratch    []byte // a copy of a datagram with writes among its operations
 	mixed      wire.Request
+	hashes     [batchHashes]uint64
 	lateQuota  int // TOO_LATE replies left in this turn
 	leaseQuota int // further frames left in this turn
 	tokens     [tokensPerTurn]uint64

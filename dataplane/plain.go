@@ -35,8 +35,18 @@ func (l *Loop) answerPlain(p *pending) bool {
 	n[board.CountDatagramsOut]++
 	n[board.CountBytesOut] += uint64(bytes)
 	l.accountPlain(req, bytes)
-	l.tx = append(l.tx, port.Tx{Frame: in.rx.Frame, Bytes: bytes, PayloadSum: w.Sum(), HasSum: l.sums})
+	l.appendTx(in.rx.Frame, bytes, w.Sum())
 	return true
+}
+
+// appendTx puts a reply without a tail on the list of those to be sent. It writes into
+// the place, which is clear: a literal would be built elsewhere, in words, and copied in
+// double words, which stalls until the words have left the store buffer.
+func (l *Loop) appendTx(f port.Frame, bytes int, sum uint16) {
+	n := len(l.tx)
+	l.tx = l.tx[:n+1]
+	tx := &l.tx[n]
+	tx.Frame, tx.Bytes, tx.PayloadSum, tx.HasSum = f, bytes, sum, l.sums
 }
 
 // allPlain says whether the answers are hits or misses that fit into limit bytes.

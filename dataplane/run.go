@@ -104,6 +104,7 @@ func (l *Loop) giveUp() {
 			l.giveBack(tx.Token)
 		}
 	}
+	clear(l.tx)
 	l.tx = l.tx[:0]
 }
 

@@ -9,10 +9,14 @@ import (
 // serveOps serves the datagrams that hold more than GETs, one after the other, and
 // the operations of each in their order.
 func (l *Loop) serveOps() {
+	foreseen := 0
 	for i := range l.batch[:l.batchSize] {
 		in := &l.batch[i]
 		if in.verdict != verdictOps {
 			continue
+		}
+		if i >= foreseen {
+			foreseen = l.foresee(i)
 		}
 		req := &in.req
 		if req.OpCount > 1 {
@@ -22,13 +26,29 @@ func (l *Loop) serveOps() {
 	}
 }
 
+// batchHashes is how many keys foresee tells of at once, and as many as one datagram
+// holds besides.
+const batchHashes = 2 * wire.MaxOps
+
+// foresee tells the shard which keys the datagrams from one on will look up: some, whose
+// cache lines then come while others are worked on. It returns the first that it left
+// out.
+func (l *Loop) foresee(from int) (upto int) {
+	hashes := l.hashes[:0]
+	for upto = from; upto < l.batchSize && len(hashes)+wire.MaxOps <= len(l.hashes); upto++ {
+		if in := &l.batch[upto]; in.verdict == verdictOps {
+			hashes = in.req.AppendKeyHashes(hashes)
+		}
+	}
+	l.store.Foresee(hashes)
+	return upto
+}
+
 // setAside copies a datagram of several operations out of its frame, where the
 // replies to the first ones would overwrite the last ones.
 func (l *Loop) setAside(in *inbound) *wire.Request {
 	n := copy(l.scratch, in.rx.Payload)
-	if wire.ParseRequest(l.scratch[:n], &l.mixed) != wire.ReasonNone {
-		return &in.req // not reached: the same bytes passed before
-	}
+	l.mixed = in.req.InCopy(l.scratch[:n])
 	return &l.mixed
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gannet/client"
+	"gannet/security/mtls"
 )
 
 // Cache is what the gateway asks of a client. *client.Client is one.
@@ -65,7 +67,7 @@ type Gateway struct {
 	log      *slog.Logger
 	metrics  *metrics
 	slots    chan struct{} // one for each request in flight
-	tls      *tlsStore     // nil for plain HTTP
+	tls      *mtls.Store   // nil for plain HTTP
 	listener net.Listener
 	server   *http.Server
 	admin    *adminPort // nil when not asked for
@@ -112,10 +114,10 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 
 func (g *Gateway) open(cfg *Config) (err error) {
 	if cfg.TLS != (TLSFiles{}) {
-		if g.tls, err = openTLS(cfg.TLS, g.log, g.metrics); err != nil {
+		if g.tls, err = openTLS(cfg.TLS, g.log); err != nil {
 			return err
 		}
-		g.server.TLSConfig = g.tls.serverConfig()
+		g.metrics.observeTLS(g.tls)
 	}
 	if g.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return fmt.Errorf("REST port (choose another with --listen, port 0 for any free one): %w", err)
@@ -161,7 +163,9 @@ func (g *Gateway) ReloadTLS() (changed bool, err error) {
 	if g.tls == nil {
 		return false, nil
 	}
-	return g.tls.refresh()
+	changed, err = g.tls.Refresh()
+	g.tls.Sweep()
+	return changed, err
 }
 
 // Run serves until the context ends. Then it takes no more connections, lets
@@ -173,7 +177,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		group.Go(g.admin.serve)
 	}
 	if g.tls != nil {
-		group.Go(func() error { return g.tls.watch(ctx) })
+		group.Go(func() error { return g.tls.Run(ctx) })
 	}
 	group.Go(func() error {
 		<-ctx.Done()
@@ -183,13 +187,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 func (g *Gateway) serve() error {
-	var err error
+	listener := g.listener
 	if g.tls != nil {
-		err = g.server.ServeTLS(g.listener, "", "")
-	} else {
-		err = g.server.Serve(g.listener)
+		g.server.TLSConfig = &tls.Config{NextProtos: nextProtos} // says that HTTP/2 may come
+		listener = g.tls.Listen(listener, mtls.ServerOptions{NextProtos: nextProtos, HTTP: true})
 	}
-	if !errors.Is(err, http.ErrServerClosed) {
+	if err := g.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("REST port: %w", err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gannet/client"
+	"gannet/security/mtls"
 )
 
 // metrics are a gateway's own. No label comes from a request unchecked.
@@ -26,8 +27,6 @@ type metrics struct {
 	problems      *prometheus.CounterVec
 	receivedBytes prometheus.Counter
 	sentBytes     prometheus.Counter
-	tlsReloads    *prometheus.CounterVec
-	tlsNotAfter   prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -55,18 +54,33 @@ func newMetrics() *metrics {
 		sentBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gannet_gateway_sent_bytes_total", Help: "Bytes of values sent, before base64.",
 		}),
-		tlsReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gannet_gateway_tls_reloads_total", Help: "Changes of the certificate files, by result: taken or refused.",
-		}, []string{"result"}),
-		tlsNotAfter: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gannet_gateway_tls_not_after_timestamp_seconds", Help: "When the certificate in use ends; 0 without TLS.",
-		}),
 	}
 	m.registry.MustRegister(
-		m.requests, m.seconds, m.inFlight, m.reads, m.problems, m.receivedBytes, m.sentBytes, m.tlsReloads, m.tlsNotAfter,
+		m.requests, m.seconds, m.inFlight, m.reads, m.problems, m.receivedBytes, m.sentBytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
+}
+
+// observeTLS shows what the store counts.
+func (m *metrics) observeTLS(store *mtls.Store) {
+	counter := func(name, help, label, value string, of func(mtls.Stats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{label: value},
+		}, func() float64 { return float64(of(store.Stats())) }))
+	}
+	const reloads = "Changes of the certificate files, by result: taken or refused."
+	counter("gannet_gateway_tls_reloads_total", reloads, "result", "taken", func(s mtls.Stats) uint64 { return s.ReloadsTaken })
+	counter("gannet_gateway_tls_reloads_total", reloads, "result", "refused", func(s mtls.Stats) uint64 { return s.ReloadsRefused })
+	for reason := range store.Stats().Refused {
+		counter("gannet_gateway_tls_refused_total", "Connections that were not let in, by reason.", "reason", reason.String(),
+			func(s mtls.Stats) uint64 { return s.Refused[reason] })
+		counter("gannet_gateway_tls_closed_total", "Connections that were cut off because their certificate is no good any more, by reason.", "reason", reason.String(),
+			func(s mtls.Stats) uint64 { return s.Closed[reason] })
+	}
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gannet_gateway_tls_not_after_timestamp_seconds", Help: "When the certificate in use ends.",
+	}, func() float64 { return float64(store.Stats().NotAfter.Unix()) }))
 }
 
 // observe counts a request that was answered.

@@ -66,7 +66,6 @@ func TestMetrics(t *testing.T) {
 		`gannet_gateway_problems_total{code="no-such-path"}`:                      "1",
 		`gannet_gateway_received_bytes_total`:                                     "5",
 		`gannet_gateway_sent_bytes_total`:                                         "10",
-		`gannet_gateway_tls_not_after_timestamp_seconds`:                          "0",
 	} {
 		if got := valueOf(string(page), series); got != want {
 			t.Errorf("%s is %q, want %s", series, got, want)

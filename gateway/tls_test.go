@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -18,7 +19,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -44,7 +44,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
 	a := &authority{t: t}
 	tmpl := template(name, time.Now().Add(time.Hour))
-	tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign
+	tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	a.key = newKey(t)
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, a.key.Public(), a.key)
 	if err != nil {
@@ -302,31 +302,52 @@ func TestNoResumption(t *testing.T) {
 	}
 }
 
-// TestWatch: a change is found by looking, on the clock of a bubble.
-func TestWatch(t *testing.T) {
-	files, servers, _ := newTLSFiles(t)
-	synctest.Test(t, func(t *testing.T) {
-		store, err := openTLS(files, discard(), newMetrics())
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = store.watch(t.Context()) }()
-		before := store.current.Load()
-		time.Sleep(10 * tlsLookEvery)
-		synctest.Wait()
-		if store.current.Load() != before {
-			t.Error("files were taken that had not changed")
-		}
-		certPEM, keyPEM := servers.issue("gateway", x509.ExtKeyUsageServerAuth, time.Now().Add(time.Hour))
-		write(t, files.Cert, certPEM)
-		write(t, files.Key, keyPEM)
-		time.Sleep(tlsLookEvery)
-		synctest.Wait()
-		block, _ := pem.Decode(certPEM)
-		if got := store.current.Load().Certificates[0].Certificate[0]; !bytes.Equal(got, block.Bytes) {
-			t.Error("the new certificate is not in use")
-		}
-	})
+// TestRevokedClient: who is on the list is cut off, and let in no more.
+func TestRevokedClient(t *testing.T) {
+	files, servers, clients := newTLSFiles(t)
+	files.ClientCRL = filepath.Join(t.TempDir(), "clients.crl")
+	write(t, files.ClientCRL, clients.list(1))
+	w := &tlsWorld{servers: servers, clients: clients, files: files}
+	w.world = newWorld(t, func(c *Config) { c.TLS = files })
+	certificates := clients.client(x509.ExtKeyUsageClientAuth, time.Now().Add(time.Hour))
+	conn, err := tls.Dial("tcp", w.g.Addr(), &tls.Config{Certificates: certificates, RootCAs: servers.pool()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if response, err := w.get(&tls.Config{Certificates: certificates}); err != nil || response.StatusCode != 404 {
+		t.Fatalf("before: %v, %v", response, err)
+	}
+	write(t, files.ClientCRL, clients.list(2, certificates[0].Leaf.SerialNumber))
+	if changed, err := w.g.ReloadTLS(); !changed || err != nil {
+		t.Fatalf("the list: %v, %v", changed, err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection of before: %v", err)
+	}
+	if err := w.refusal(&tls.Config{Certificates: certificates}); err == nil || !strings.Contains(err.Error(), "bad certificate") {
+		t.Errorf("a new connection: %v", err)
+	}
+	if got := gathered(t, w.g, `gannet_gateway_tls_refused_total{reason="revoked"}`); got != "1" {
+		t.Errorf("%s refused as revoked, want 1", got)
+	}
+}
+
+// list makes a revocation list.
+func (a *authority) list(number int64, revoked ...*big.Int) []byte {
+	a.t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}
+	for _, serial := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now()})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return der
 }
 
 func TestBadTLSFiles(t *testing.T) {
@@ -341,6 +362,7 @@ func TestBadTLSFiles(t *testing.T) {
 		"no key":       {TLSFiles{Cert: files.Cert}, "--tls-cert is given without --tls-key"},
 		"no cert":      {TLSFiles{Key: files.Key}, "--tls-key is given without --tls-cert"},
 		"only CA":      {TLSFiles{ClientCA: files.ClientCA}, "give --tls-cert and --tls-key, too"},
+		"list, no CA":  {TLSFiles{Cert: files.Cert, Key: files.Key, ClientCRL: files.ClientCA}, "--tls-client-crl is given without --tls-client-ca"},
 		"absent":       {TLSFiles{Cert: "/nonexistent", Key: files.Key}, "no such file"},
 		"wrong key":    {TLSFiles{Cert: files.Cert, Key: wrongKey}, "private key does not match"},
 		"swapped":      {TLSFiles{Cert: files.Key, Key: files.Cert}, files.Key},

@@ -68,8 +68,9 @@ func (n *Node) roles(prev Record, last uint32) {
 		wasLed = nil
 	}
 	led := n.rec.ledBy(n.self)
+	n.settleAt = n.ordered
 	n.beginTakeover(prev, led.Minus(wasLed), prev.Epoch() != 0 && prev.Epoch()+1 == n.rec.Epoch())
-	n.beginFarewells(wasLed.Minus(led))
+	n.beginFarewells(prev, wasLed.Minus(led))
 	n.led = led
 	n.setTenure(wasLed)
 
@@ -103,22 +104,27 @@ func (n *Node) holdings() RangeSet {
 
 // setTenure keeps since when ranges are led without a break.
 func (n *Node) setTenure(wasLed RangeSet) {
-	var kept []tenure
-	for _, t := range n.ledSince {
-		if still := t.ranges.Intersect(n.led); len(still) > 0 {
-			kept = append(kept, tenure{still, t.since})
-		}
-	}
+	kept := tenuresWithin(n.ledSince, n.led.Intersect(wasLed))
 	if gained := n.led.Minus(wasLed); len(gained) > 0 {
 		kept = append(kept, tenure{gained, n.rec.Epoch()})
 	}
 	n.ledSince = kept
 }
 
+// tenuresWithin are the tenures of some ranges.
+func tenuresWithin(tenures []tenure, ranges RangeSet) (kept []tenure) {
+	for _, t := range tenures {
+		if still := t.ranges.Intersect(ranges); len(still) > 0 {
+			kept = append(kept, tenure{still, t.since})
+		}
+	}
+	return kept
+}
+
 // ledThrough are the ranges led without a break since the epoch or before.
-func (n *Node) ledThrough(epoch uint32) RangeSet {
+func ledThrough(tenures []tenure, epoch uint32) RangeSet {
 	var set RangeSet
-	for _, t := range n.ledSince {
+	for _, t := range tenures {
 		if t.since <= epoch {
 			set = set.Union(t.ranges)
 		}
@@ -152,7 +158,10 @@ func (n *Node) beginTakeover(prev Record, gained RangeSet, contiguous bool) {
 			continue
 		}
 		now := n.rec.Ring.Member(m.ID)
-		if now != nil && now.State.Serves() && contiguous {
+		// Who leaves goes in the same change that gives its ranges away, and owes the
+		// rest as one who stays.
+		left := now == nil && m.State == ring.Leaving
+		if contiguous && (left || now != nil && now.State.Serves()) {
 			t.from[m.ID] = theirs
 		}
 		// A member goes down only on evidence or by its own will: either way nobody
@@ -207,6 +216,7 @@ func (n *Node) endTakeovers() {
 	n.takeovers = kept
 	if held := n.heldRanges(); !held.Equal(n.said.held) {
 		n.said.held = held
+		n.settleAt = n.ordered
 		n.do(SetHeld{held})
 	}
 }
@@ -243,13 +253,23 @@ func (n *Node) heed(t *takeover) {
 	}
 }
 
-// forgetFrom ends what the old leaders of a takeover may still send.
+// forgetFrom ends what the old leaders of a takeover may still send: what came now would
+// be in no log, and reach no follower.
 func (n *Node) forgetFrom(t *takeover) {
 	ids := slices.Sorted(mapKeys(t.from))
 	t.from = nil
 	for _, id := range ids {
 		n.trimInbound(id)
+		if in := n.ins[id]; in != nil && in.started {
+			in.started = false
+			n.send(id, Stream, Redo{n.rec.Epoch()})
+		}
 	}
+}
+
+// takesFrom tells whether the last writes of a range's old leader are still waited for.
+func (n *Node) takesFrom(id uint64) bool {
+	return slices.ContainsFunc(n.takeovers, func(t *takeover) bool { return len(t.from[id]) > 0 })
 }
 
 func reached(have, want []uint64) bool {

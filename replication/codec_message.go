@@ -46,6 +46,7 @@ func (e *encoder) stream(m Message) {
 		e.u64s(v.Positions)
 		e.ranges(v.Have)
 		e.u32(v.Since)
+		e.bool(v.Takes)
 	case Start:
 		e.u32(v.Epoch)
 		e.u64(v.Life)
@@ -84,7 +85,7 @@ func (e *encoder) repair(m Message) {
 		e.u32(v.Epoch)
 		e.u64(v.ID)
 		e.ranges(v.Ranges)
-		e.i64(v.TombNanos)
+		e.u64s(v.Floor)
 	case Ready:
 		e.u32(v.Epoch)
 		e.u64(v.ID)
@@ -149,7 +150,7 @@ func (d *decoder) stream(kind messageKind) Message {
 	case kindOpen:
 		return Open{d.u32(), d.u64(), d.spans()}
 	case kindResume:
-		return Resume{d.u32(), d.u64(), d.u64s(), d.ranges(), d.u32()}
+		return Resume{d.u32(), d.u64(), d.u64s(), d.ranges(), d.u32(), d.bool()}
 	case kindStart:
 		return Start{d.u32(), d.u64(), d.u64s(), d.ranges(), d.bool()}
 	case kindBatch:
@@ -161,7 +162,7 @@ func (d *decoder) stream(kind messageKind) Message {
 	case kindRelease:
 		return Release{d.u32(), d.u64s()}
 	case kindBegin:
-		return Begin{d.u32(), d.u64(), d.ranges(), d.i64()}
+		return Begin{d.u32(), d.u64(), d.ranges(), d.u64s()}
 	case kindReady:
 		return Ready{d.u32(), d.u64(), d.i64(), d.u64s()}
 	case kindPart:

@@ -44,6 +44,10 @@ type Config struct {
 	GatherNanos int64 // 30 ms
 	SettleNanos int64 // 1 s
 	LossNanos   int64 // 30 s
+	// AcceptPartitioned lets a leader that reaches neither etcd nor a majority go on
+	// acknowledging, every write marked degraded: what it took is lost if the others
+	// have chosen another leader meanwhile. Otherwise it refuses.
+	AcceptPartitioned bool
 	// Expect is how many members a first ring waits for.
 	Expect int // 1
 	// Replicas is the size of the replica sets of a first ring.

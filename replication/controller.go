@@ -24,7 +24,8 @@ type Controller struct {
 	none       bool // etcd has no ring
 	registered map[uint64]ring.Member
 	reports    map[uint64]known
-	pending    bool // a Swap is under way
+	against    map[uint64]int // by member: how many voters of this epoch accuse it
+	pending    bool           // a Swap is under way
 	pendingAt  int64
 	lossAt     map[uint64]int64 // by member that is down: since when, patient
 	gatherAt   int64            // patient: when the first of several could be promoted
@@ -47,7 +48,7 @@ const (
 func NewController(cfg Config, self uint64, nowNanos int64) *Controller {
 	return &Controller{
 		cfg: cfg.WithDefaults(), self: self, now: nowNanos, patient: 1,
-		registered: map[uint64]ring.Member{}, reports: map[uint64]known{}, lossAt: map[uint64]int64{},
+		registered: map[uint64]ring.Member{}, reports: map[uint64]known{}, against: map[uint64]int{}, lossAt: map[uint64]int64{},
 	}
 }
 
@@ -70,7 +71,9 @@ func (c *Controller) Step(nowNanos int64, ev Event) []Action {
 	case Swapped:
 		c.pending = false
 	case Reported:
-		c.take(e.Report)
+		if !c.take(e.Report) {
+			return c.out // a tick looks at what time alone brings about
+		}
 	}
 	c.decide()
 	return c.out
@@ -94,18 +97,43 @@ func (c *Controller) see(rec Record) {
 			c.lossAt[m.ID] = c.patient
 		}
 	}
+	clear(c.against)
+	for _, r := range c.reports {
+		c.weigh(&r.Report, 1)
+	}
 }
 
-func (c *Controller) take(r Report) {
+// take says whether there is anything new in a report. Hundreds of members report
+// several times a second, and mostly the same.
+func (c *Controller) take(r Report) (news bool) {
 	old := c.reports[r.From]
 	if old.Life == r.Life && old.Number >= r.Number || old.Life > r.Life {
-		return
+		return false
 	}
 	k := known{r, c.patient, old.first}
-	if old.Life != r.Life || c.patient-old.at > reportFresh {
+	same := old.Life == r.Life && c.patient-old.at < reportFresh
+	if !same && (old.Life != r.Life || c.patient-old.at > reportFresh) {
 		k.first = c.patient
 	}
 	c.reports[r.From] = k
+	if same && old.Epoch == r.Epoch && old.Wish == r.Wish && old.Warm == r.Warm && slices.Equal(old.Accused, r.Accused) {
+		return false
+	}
+	c.weigh(&old.Report, -1)
+	c.weigh(&r, 1)
+	return true
+}
+
+// weigh counts the accusations of a voter's report of this epoch.
+func (c *Controller) weigh(r *Report, by int) {
+	if r.Epoch != c.rec.Epoch() || len(r.Accused) == 0 || !c.rec.serves(r.From) {
+		return
+	}
+	for _, a := range r.Accused {
+		if !a.Alive {
+			c.against[a.Suspect] += by
+		}
+	}
 }
 
 // decide makes at most one change at a time.
@@ -165,37 +193,28 @@ func (c *Controller) begin() {
 // lost lists the members against which there is enough: the word of so many witnesses
 // that no majority is left to grant the member its fence, or its own.
 func (c *Controller) lost() (lost []uint64, accused int) {
-	voters := c.rec.Voters()
-	need := withholders(len(voters))
+	need := withholders(len(c.rec.Voters()))
 	if c.planted(plant.LoneWitness) {
 		need = 1
-	}
-	against := map[uint64]int{}
-	resigned := map[uint64]bool{}
-	for _, id := range voters {
-		r := c.reports[id]
-		if r.Epoch != c.rec.Epoch() {
-			continue
-		}
-		resigned[id] = r.Wish == WishResign
-		for _, a := range r.Accused {
-			if !a.Alive {
-				against[a.Suspect]++
-			}
-		}
 	}
 	for i := range c.rec.Ring.Members() {
 		m := &c.rec.Ring.Members()[i]
 		if m.State == ring.Down {
 			continue
 		}
-		if against[m.ID] >= need || resigned[m.ID] {
+		if c.against[m.ID] >= need || m.State.Serves() && c.resigned(m.ID) {
 			lost = append(lost, m.ID)
-		} else if against[m.ID] > 0 {
+		} else if c.against[m.ID] > 0 {
 			accused++
 		}
 	}
 	return lost, accused
+}
+
+// resigned tells whether a member gives this epoch up itself.
+func (c *Controller) resigned(id uint64) bool {
+	r := c.reports[id]
+	return r.Wish == WishResign && r.Epoch == c.rec.Epoch()
 }
 
 // promote takes lost members down, so that their followers lead.
@@ -246,12 +265,11 @@ func (c *Controller) startOver() bool {
 		return true
 	}
 	for _, id := range c.rec.Voters() {
-		r := c.reports[id]
-		if r.Epoch != c.rec.Epoch() || r.Wish != WishResign {
+		if !c.resigned(id) {
 			c.freeze("no serving member would be left")
 			return true
 		}
-		blank = append(blank, r.Life)
+		blank = append(blank, c.reports[id].Life)
 	}
 	c.swap(c.rec.Ring.Spec(), c.rec.Voters(), blank)
 	return true
@@ -283,9 +301,9 @@ func (c *Controller) tooMany(lost []uint64) string {
 func (c *Controller) refresh() bool {
 	stale := false
 	for _, id := range c.rec.Voters() {
-		r := c.reports[id]
-		alive := slices.ContainsFunc(r.Accused, func(a Accusation) bool { return a.Alive })
-		stale = stale || r.Epoch == c.rec.Epoch() && alive && c.patient-r.at < reportFresh
+		if r := c.reports[id]; len(r.Accused) > 0 && r.Epoch == c.rec.Epoch() && c.patient-r.at < reportFresh {
+			stale = stale || slices.ContainsFunc(r.Accused, func(a Accusation) bool { return a.Alive })
+		}
 	}
 	if !stale {
 		c.calmAt = 0
@@ -303,39 +321,66 @@ func (c *Controller) refresh() bool {
 
 // move begins and ends handoffs.
 func (c *Controller) move() bool {
-	spec := c.rec.Ring.Spec()
-	changed := c.states(&spec)
-	if changed {
+	if c.somebodyMoves() {
+		spec := c.rec.Ring.Spec()
+		c.states(&spec)
 		c.swap(spec, c.rec.Voters(), nil)
-	} else if changed = c.finish(); !changed {
+		return true
+	}
+	changed := c.finish()
+	if !changed {
 		c.freeze("")
 	}
 	return changed
 }
 
-// states moves members as they wish.
-func (c *Controller) states(spec *ring.Spec) (changed bool) {
-	for i := range spec.Members {
-		m := &spec.Members[i]
-		switch r := c.reports[m.ID]; {
-		case !c.steady(r) || r.Epoch != c.rec.Epoch():
-		case r.Wish == WishJoin && m.State == ring.Down:
-			m.State, changed = ring.Returning, true
-		case r.Wish == WishLeave && m.State == ring.Active && c.others(*spec, m.ID):
-			m.State, changed = ring.Leaving, true
-		case r.Wish != WishLeave && m.State == ring.Leaving:
-			m.State, changed = ring.Active, true // it has changed its mind
+// somebodyMoves tells whether states would change anything: mostly not.
+func (c *Controller) somebodyMoves() bool {
+	members := c.rec.Ring.Members()
+	for i := range members {
+		if c.next(members, &members[i]) != members[i].State {
+			return true
 		}
 	}
+	for id := range c.registered {
+		if c.joins(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// states moves members as they wish.
+func (c *Controller) states(spec *ring.Spec) {
+	for i := range spec.Members {
+		spec.Members[i].State = c.next(spec.Members, &spec.Members[i])
+	}
 	for _, id := range slices.Sorted(mapKeys(c.registered)) {
-		if r := c.reports[id]; c.rec.Ring.Member(id) == nil && c.steady(r) && r.Wish == WishJoin {
+		if c.joins(id) {
 			m := c.registered[id]
 			m.State = ring.Joining
 			spec.Members = append(spec.Members, m)
-			changed = true
 		}
 	}
-	return changed
+}
+
+// next is the state that a member wishes itself into.
+func (c *Controller) next(all []ring.Member, m *ring.Member) ring.State {
+	switch r := c.reports[m.ID]; {
+	case r.Wish == WishNone && m.State != ring.Leaving || r.Epoch != c.rec.Epoch() || !c.steady(r):
+	case r.Wish == WishJoin && m.State == ring.Down:
+		return ring.Returning
+	case r.Wish == WishLeave && m.State == ring.Active && othersStay(all, m.ID):
+		return ring.Leaving
+	case r.Wish != WishLeave && m.State == ring.Leaving:
+		return ring.Active // it has changed its mind
+	}
+	return m.State
+}
+
+func (c *Controller) joins(id uint64) bool {
+	r := c.reports[id]
+	return r.Wish == WishJoin && c.rec.Ring.Member(id) == nil && c.steady(r)
 }
 
 // steady: it has reported for a while.
@@ -343,9 +388,9 @@ func (c *Controller) steady(r known) bool {
 	return r.From != 0 && c.patient-r.at < reportFresh && c.patient-r.first >= c.cfg.SettleNanos
 }
 
-// others tells whether somebody else would stay.
-func (c *Controller) others(spec ring.Spec, but uint64) bool {
-	return slices.ContainsFunc(spec.Members, func(m ring.Member) bool { return m.ID != but && m.State == ring.Active })
+// othersStay tells whether somebody else would stay.
+func othersStay(all []ring.Member, but uint64) bool {
+	return slices.ContainsFunc(all, func(m ring.Member) bool { return m.ID != but && m.State == ring.Active })
 }
 
 // finish ends the handoffs when everybody has what the ring to come gives it.

@@ -65,7 +65,8 @@
 //     (DataPlane with a new SinceNanos). A Scan begins with them.
 //  6. A piece of a scan covers a stretch in an order that both data planes share, and
 //     says which: that is what ApplyPart replaces.
-//  7. Apply in order per leader. Drop comes before what follows it.
+//  7. Take Apply, ApplyPart and Drop in order. Applied or PartApplied answers each of
+//     the first two once, unless a DataPlane that is up again comes in between.
 //
 // # Invariants
 //

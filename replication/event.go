@@ -69,7 +69,7 @@ type (
 )
 
 // Appended is a piece of a shard's mutation log that the driver has read and keeps
-// until Retain lets it go.
+// until Retain lets it go. Its versions are of one epoch.
 type Appended struct {
 	Shard     uint16
 	Upto      uint64 // version of its last mutation

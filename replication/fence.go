@@ -14,10 +14,13 @@ type fence struct {
 	tried    int64            // when etcd was asked last
 	said     int64            // the deadline on the board
 	firstTry int64            // when renewals began, for want of an answer
+	lapsed   int64            // patient: since when no renewal stands, 0 = one does
+	alone    bool             // acknowledging on its own account, see AcceptPartitioned
+	refused  uint32           // the last epoch that etcd said is over
 }
 
 // lose forgets all renewals.
-func (f *fence) lose() { f.etcdSent, f.grants, f.said = 0, nil, 0 }
+func (f *fence) lose() { f.etcdSent, f.grants, f.said, f.lapsed, f.alone = 0, nil, 0, 0, false }
 
 // mayLead tells whether this node acknowledges writes in its epoch at all.
 func (n *Node) mayLead() bool {
@@ -117,6 +120,9 @@ func (n *Node) setFence() {
 		return
 	}
 	at := max(n.fence.etcdSent, n.majorityNanos())
+	if n.cfg.AcceptPartitioned {
+		at = n.onOwnAccount(at)
+	}
 	if at == 0 {
 		return
 	}
@@ -124,10 +130,53 @@ func (n *Node) setFence() {
 	if n.planted(plant.AckPastFence) {
 		at += 10 * n.cfg.FenceNanos
 	}
-	if at > n.fence.said {
+	if at > max(n.fence.said, n.now) {
 		n.fence.said = at
 		n.do(SetFence{Nanos: at})
 	}
+}
+
+// onOwnAccount is the moment that stands in for a renewal where writes are accepted in
+// a partition. It takes a fence's length of silence after the lapse, in which this
+// process ran: one that wakes from a stall hears first what happened meanwhile.
+func (n *Node) onOwnAccount(sent int64) int64 {
+	f := &n.fence
+	if sent != 0 && n.now < sent+n.cfg.FenceNanos || !n.trusted || f.refused == n.rec.Epoch() {
+		n.setAlone(false)
+		f.lapsed = 0
+		return sent
+	}
+	if f.lapsed == 0 {
+		f.lapsed = n.patient
+	}
+	n.setAlone(n.patient-f.lapsed >= n.cfg.FenceNanos)
+	if !f.alone {
+		return sent
+	}
+	return n.now
+}
+
+// setAlone marks what is acknowledged alone before any of it is, and as long as such a
+// fence stands.
+func (n *Node) setAlone(alone bool) {
+	f := &n.fence
+	if f.alone == alone {
+		return
+	}
+	if !alone {
+		f.said = 0
+		n.do(SetFence{})
+	}
+	f.alone = alone
+	n.say()
+}
+
+// refused: etcd has another ring. Whoever knows that is not cut off.
+func (n *Node) refused(e RenewRefused) {
+	if e.Revision == n.rec.Revision {
+		n.fence.refused = n.rec.Epoch()
+	}
+	n.askRing()
 }
 
 // asked grants a leader its fence: under the newest epoch this node knows, and never

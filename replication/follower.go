@@ -19,10 +19,9 @@ type inbound struct {
 	ranges   RangeSet // and, besides, what the leader still owes it
 	exact    bool     // applied is not older than what the data plane has
 	started  bool     // the leader streams in this epoch
-	freshAt  int64    // this node's clock: when it last was up to the stream's position
 
-	// kept is what it had when the log's window left it behind; with above, so that
-	// the repair can be short.
+	// kept is what it had when the log's window left it behind, up to the positions
+	// above, so that the repair can be short.
 	kept  RangeSet
 	above []uint64
 
@@ -88,7 +87,7 @@ func (n *Node) opened(from uint64, e Open) {
 	}
 	in.started = false
 	n.voidRepair(in)
-	answer := Resume{Epoch: n.rec.Epoch(), Life: in.life, Have: in.have, Since: in.since}
+	answer := Resume{Epoch: n.rec.Epoch(), Life: in.life, Have: in.have, Since: in.since, Takes: n.takesFrom(from)}
 	if in.life == e.Life && len(in.applied) == len(e.Spans) {
 		answer.Positions = slices.Clone(in.applied)
 	} else if in.life != 0 {
@@ -109,10 +108,23 @@ func (n *Node) started(from uint64, e Start) {
 	if in == nil || e.Epoch != n.rec.Epoch() {
 		return
 	}
-	if e.Reset && in.life == e.Life && len(in.applied) == len(e.From) {
-		in.kept, in.above = in.have, slices.Clone(in.applied)
+	if in.life == e.Life && !reached(e.From, in.applied) && len(in.applied) == len(e.From) {
+		// It answers positions of before the data plane took the last batches. What it has
+		// must not come again: deletes in it could be forgotten by now.
+		n.send(from, Stream, Redo{n.rec.Epoch()})
+		return
 	}
-	in.have = NewRangeSet(e.Have).Intersect(in.ranges)
+	confirmed := NewRangeSet(e.Have).Intersect(in.ranges)
+	switch {
+	case e.Reset && in.life == e.Life && len(in.applied) == len(e.From):
+		in.kept, in.above = in.have.Intersect(confirmed), slices.Clone(in.applied)
+	case in.since != n.rec.Epoch():
+		in.kept, in.above = nil, nil // somebody else may have led it in between
+	}
+	in.have = confirmed
+	if e.Reset {
+		in.have = nil
+	}
 	in.life, in.since = e.Life, n.rec.Epoch()
 	in.applied, in.received = slices.Clone(e.From), slices.Clone(e.From)
 	in.started = true
@@ -126,6 +138,7 @@ func (n *Node) batch(from uint64, e Batch) {
 	n.learn(from, e.Epoch)
 	in := n.ins[from]
 	if n.planted(plant.StaleEpoch) && e.Epoch < n.rec.Epoch() {
+		n.ordered++
 		n.do(Apply{from, e})
 		return
 	}
@@ -142,6 +155,7 @@ func (n *Node) batch(from uint64, e Batch) {
 		return
 	}
 	in.received[e.Shard] = e.Upto
+	n.ordered++
 	n.do(Apply{from, e})
 }
 
@@ -151,7 +165,6 @@ func (n *Node) applied(e Applied) {
 		return
 	}
 	in.applied[e.Shard] = e.Upto
-	in.freshAt = n.now
 	n.dirty = true
 	n.send(e.From, Stream, Ack{Epoch: n.rec.Epoch(), Life: e.Life, Shard: e.Shard, Upto: e.Upto})
 	n.endTakeovers()
@@ -168,7 +181,6 @@ func (n *Node) followOn(in *inbound, f *farewell) {
 		in.since = f.epoch
 	}
 	in.have = in.have.Union(ranges)
-	in.freshAt = n.now
 	n.remember()
 }
 

@@ -47,6 +47,9 @@ func (n *Node) setOutbound() {
 		o := n.outTo(id)
 		o.ranges, o.current = ranges, current[id]
 		o.have = o.have.Intersect(ranges)
+		if !ranges.Covers(o.repair.ranges) {
+			n.stopRepair(o)
+		}
 	}
 }
 
@@ -94,7 +97,7 @@ func (n *Node) greetAll() {
 func (n *Node) greet(o *outbound) {
 	o.streaming = false
 	n.stopRepair(o)
-	if !o.up || len(o.ranges) == 0 || !n.logsKnown() {
+	if !o.up || len(o.ranges) == 0 || !n.mayStream() {
 		return
 	}
 	o.greetedAt = n.patient
@@ -105,14 +108,25 @@ func (n *Node) greet(o *outbound) {
 	n.send(o.to, Stream, Open{Epoch: n.rec.Epoch(), Life: n.logLife, Spans: spans})
 }
 
+// mayStream: a node that lost its items has nothing to teach its followers. They keep
+// what they have until an epoch has said who leads.
+func (n *Node) mayStream() bool { return !n.cold && n.logsKnown() }
+
 func (n *Node) logsKnown() bool {
 	return !slices.ContainsFunc(n.logs, func(g shardLog) bool { return !g.known })
 }
 
-// redo: the follower could not follow.
+// redo: the follower could not follow. One that says so again and again is greeted
+// when it is time to greet.
 func (n *Node) redo(from uint64) {
-	if o := n.outs[from]; o != nil && n.patient-o.greetedAt >= 10*millisecond {
+	o := n.outs[from]
+	switch {
+	case o == nil:
+	case n.patient-o.greetedAt >= 10*millisecond:
 		n.greet(o)
+	default:
+		o.streaming = false
+		n.stopRepair(o)
 	}
 }
 
@@ -120,15 +134,19 @@ func (n *Node) redo(from uint64) {
 // far. What it has counts only where this node has led ever since.
 func (n *Node) resume(from uint64, e Resume) {
 	n.learn(from, e.Epoch)
+	if e.Epoch == n.rec.Epoch() && !e.Takes {
+		n.dropFarewell(from)
+	}
 	o := n.outs[from]
-	if o == nil || !o.up || e.Epoch != n.rec.Epoch() || len(o.ranges) == 0 || !n.logsKnown() {
+	if o == nil || !o.up || e.Epoch != n.rec.Epoch() || len(o.ranges) == 0 || !n.mayStream() {
 		return
 	}
 	n.stopRepair(o)
 	at, whole := n.resumeAt(e)
+	confirmed := NewRangeSet(e.Have).Intersect(o.ranges).Intersect(n.confirmed(from, e.Since))
 	o.have = nil
 	if whole {
-		o.have = NewRangeSet(e.Have).Intersect(o.ranges).Intersect(n.confirmed(from, e.Since))
+		o.have = confirmed
 	}
 	o.resumed = o.have
 	o.shards = make([]outShard, len(n.logs))
@@ -136,16 +154,16 @@ func (n *Node) resume(from uint64, e Resume) {
 		o.shards[s] = outShard{sent: at[s], acked: at[s], floor: n.logs[s].newest}
 	}
 	o.streaming = true
-	n.send(from, Stream, Start{Epoch: n.rec.Epoch(), Life: n.logLife, From: at, Have: o.have, Reset: !whole})
+	n.send(from, Stream, Start{Epoch: n.rec.Epoch(), Life: n.logLife, From: at, Have: confirmed, Reset: !whole})
 	n.pump(o)
 	n.say()
 }
 
 // confirmed are the ranges in which a follower missed no other leader.
 func (n *Node) confirmed(follower uint64, since uint32) RangeSet {
-	set := n.ledThrough(since)
+	set := ledThrough(n.ledSince, since)
 	if f := n.farewells[follower]; f != nil {
-		set = set.Union(f.ranges)
+		set = set.Union(ledThrough(f.ledSince, since))
 	}
 	return set
 }
@@ -198,12 +216,14 @@ func (n *Node) pumpShard(o *outbound, shard uint16) bool {
 		return false
 	}
 	base, last := g.totalAt(at.sent), i
-	for last+1 < len(g.chunks) && g.chunks[last+1].total-base <= batchBytes && g.chunks[last].upto != at.floor {
+	epoch := epochOf(g.chunks[i].upto)
+	for last+1 < len(g.chunks) && g.chunks[last+1].total-base <= batchBytes && g.chunks[last].upto != at.floor && epochOf(g.chunks[last+1].upto) == epoch {
 		last++
 	}
 	ranges := o.ranges
 	if at.sent < at.floor {
-		ranges = o.resumed
+		// What this node wrote in an earlier tenure may have lost to another leader's.
+		ranges = o.resumed.Intersect(n.confirmed(o.to, epoch))
 	}
 	b := Batch{Epoch: n.rec.Epoch(), Life: n.logLife, Shard: shard, After: at.sent, Upto: g.chunks[last].upto}
 	at.sent = b.Upto
@@ -230,25 +250,28 @@ func (n *Node) acked(from uint64, e Ack) {
 // farewell is what this node owes the new leader of ranges it led: the rest of its
 // writes, and the word that it is the rest.
 type farewell struct {
-	epoch   uint32 // in which the other leads
-	ranges  RangeSet
-	drained bool
-	final   []uint64
-	said    bool
-	until   int64 // patient
+	epoch    uint32 // in which the other leads
+	ranges   RangeSet
+	ledSince []tenure // of ranges
+	drained  bool
+	final    []uint64
+	said     bool
+	until    int64 // patient
 }
 
 const farewellLongest = 2000 * millisecond
 
-func (n *Node) beginFarewells(lost RangeSet) {
+func (n *Node) beginFarewells(prev Record, lost RangeSet) {
 	clear(n.farewells)
-	if s, ok := n.state(); !ok || s == ring.Down || n.cold || len(lost) == 0 {
+	s, member := n.state()
+	left := !member && prev.Ring != nil && prev.Ring.Member(n.self) != nil && prev.Ring.Member(n.self).State == ring.Leaving
+	if !left && (!member || s == ring.Down) || n.cold || len(lost) == 0 {
 		return
 	}
 	for i := range n.members() {
 		id := n.members()[i].ID
 		if theirs := n.rec.ledBy(id).Intersect(lost); id != n.self && len(theirs) > 0 {
-			n.farewells[id] = &farewell{epoch: n.rec.Epoch(), ranges: theirs, until: n.patient + farewellLongest}
+			n.farewells[id] = &farewell{epoch: n.rec.Epoch(), ranges: theirs, ledSince: tenuresWithin(n.ledSince, theirs), until: n.patient + farewellLongest}
 		}
 	}
 }
@@ -302,6 +325,16 @@ func (n *Node) endFarewells() {
 		}
 		n.send(id, Stream, Redo{n.rec.Epoch()})
 	}
+}
+
+// dropFarewell: the new leader did not wait for the rest.
+func (n *Node) dropFarewell(id uint64) {
+	if n.farewells[id] == nil {
+		return
+	}
+	delete(n.farewells, id)
+	n.setOutbound()
+	n.send(id, Stream, Redo{n.rec.Epoch()})
 }
 
 func ackedAll(o *outbound, final []uint64) bool {

@@ -10,6 +10,43 @@ type shardLog struct {
 	bytes          int
 	readAt         int64 // when the log was seen empty last: no older write is missing here
 	total          uint64
+	marks          []logMark // of the last half of a tombstone's life, in order
+}
+
+// logMark says that what is beyond a position was made after a moment.
+type logMark struct {
+	at     int64
+	newest uint64
+}
+
+// marksInHalf bounds how many marks a shard has.
+const marksInHalf = 16
+
+func (g *shardLog) mark(at, halfLife int64) {
+	old := 0
+	for old < len(g.marks) && g.marks[old].at < at-halfLife {
+		old++
+	}
+	g.marks = slices.Delete(g.marks, 0, old)
+	if last := len(g.marks) - 1; last < 0 || at-g.marks[last].at >= halfLife/marksInHalf {
+		g.marks = append(g.marks, logMark{at, g.newest})
+	}
+}
+
+// floors are positions, by shard, since which every delete is remembered here, and will
+// be for half a tombstone's life more.
+func (n *Node) floors() []uint64 {
+	floors := make([]uint64, len(n.logs))
+	for s := range n.logs {
+		floors[s] = ^uint64(0)
+		for _, m := range n.logs[s].marks {
+			if m.at >= n.now-n.cfg.TombstoneNanos/2 {
+				floors[s] = m.newest
+				break
+			}
+		}
+	}
+	return floors
 }
 
 type chunk struct {
@@ -86,6 +123,7 @@ func (g *shardLog) totalAt(position uint64) uint64 {
 func (n *Node) logRead(e LogRead) {
 	if g := n.log(e.Shard); g != nil {
 		g.readAt = max(g.readAt, e.AtNanos)
+		g.mark(e.AtNanos, n.cfg.TombstoneNanos/2)
 	}
 }
 

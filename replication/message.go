@@ -56,6 +56,8 @@ type Resume struct {
 	Positions []uint64 // by shard: it has all up to here of the ranges in Have
 	Have      []ring.Range
 	Since     uint32 // the epoch in which the leader confirmed Have last
+	// Takes: it still takes the rest of the writes of ranges that it leads now.
+	Takes bool
 }
 
 // Start answers Resume: what the leader will send. Stream.
@@ -63,9 +65,10 @@ type Start struct {
 	Epoch uint32
 	Life  uint64
 	From  []uint64 // by shard: the first batch follows this position
-	// Have is what the leader confirms; it will repair the rest.
+	// Have is what the follower has, as far as this node led it ever since.
 	Have []ring.Range
-	// Reset: the log does not reach back to the follower's positions.
+	// Reset: the log does not reach back to the follower's positions, so that Have will
+	// be repaired, too.
 	Reset bool
 }
 
@@ -109,8 +112,8 @@ type Begin struct {
 	Epoch  uint32
 	ID     uint64
 	Ranges []ring.Range
-	// TombNanos is how far back the leader remembers every delete.
-	TombNanos int64
+	// Floor, by shard: every delete beyond is remembered, and will be for a while.
+	Floor []uint64
 }
 
 // Ready answers Begin. Above, when the follower could keep what it has: by shard, the

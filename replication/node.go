@@ -46,15 +46,19 @@ type Node struct {
 	said      said
 	synced    []sight
 	nextID    uint64
-	tombSince int64 // from when on all deletes are remembered here
 
 	// As follower.
 	ins      map[uint64]*inbound
 	fallback RangeSet // items from an earlier role, good until repaired
 
+	// Orders to the data plane, batches and parts, are taken in order.
+	ordered, taken uint64
+	settleAt       uint64 // so many must be taken before what is led is whole
+
 	savedAt    int64 // when the state this process began with was remembered
 	rememberAt int64 // patient
 	dirty      bool
+	stateBytes int // of the last state
 }
 
 // Origin is what a Node begins with.
@@ -126,7 +130,7 @@ func (n *Node) dispatch(ev Event) {
 	case Renewed:
 		n.renewed(e)
 	case RenewRefused:
-		n.askRing()
+		n.refused(e)
 	case Received:
 		n.received(e.From, e.Message)
 	case Heard:
@@ -160,8 +164,10 @@ func (n *Node) dispatchLog(ev Event) {
 	case Drained:
 		n.drained(e)
 	case Applied:
+		n.taken = min(n.taken+1, n.ordered)
 		n.applied(e)
 	case PartApplied:
+		n.taken = min(n.taken+1, n.ordered)
 		n.partApplied(e)
 	case Scanned:
 		n.scanned(e)
@@ -257,10 +263,7 @@ func (n *Node) dataPlane(e DataPlane) {
 	if !e.Up {
 		return
 	}
-	n.tombSince = e.SinceNanos
-	for _, id := range n.inIDs() {
-		n.voidRepair(n.ins[id])
-	}
+	n.askAnew()
 	if !e.Cold && n.known && !n.blank {
 		n.cold = false
 		n.distrust(e.SinceNanos)

@@ -55,7 +55,13 @@ func (s RangeSet) Union(o RangeSet) RangeSet {
 
 // Minus is the hashes in s and not in o.
 func (s RangeSet) Minus(o RangeSet) RangeSet {
-	var out RangeSet
+	if len(o) == 0 {
+		return s
+	}
+	if o.Covers(s) {
+		return nil
+	}
+	out := make(RangeSet, 0, len(s)+1)
 	for _, g := range s {
 		for len(o) > 0 && o[0].To < g.From {
 			o = o[1:]
@@ -82,10 +88,42 @@ func appendMinus(out RangeSet, g ring.Range, o RangeSet) RangeSet {
 }
 
 // Intersect is the hashes in both.
-func (s RangeSet) Intersect(o RangeSet) RangeSet { return s.Minus(s.Minus(o)) }
+func (s RangeSet) Intersect(o RangeSet) RangeSet {
+	if o.Covers(s) {
+		return s
+	}
+	if s.Covers(o) {
+		return o
+	}
+	var out RangeSet
+	for len(s) > 0 && len(o) > 0 {
+		if g := (ring.Range{From: max(s[0].From, o[0].From), To: min(s[0].To, o[0].To)}); g.From <= g.To {
+			out = append(out, g)
+		}
+		if s[0].To < o[0].To {
+			s = s[1:]
+		} else {
+			o = o[1:]
+		}
+	}
+	return out
+}
 
-// Covers tells whether all of o is in s.
-func (s RangeSet) Covers(o RangeSet) bool { return len(o.Minus(s)) == 0 }
+// Covers tells whether all of o is in s. It allocates nothing.
+func (s RangeSet) Covers(o RangeSet) bool {
+	if sameSet(s, o) {
+		return true
+	}
+	for _, g := range o {
+		for len(s) > 0 && s[0].To < g.From {
+			s = s[1:]
+		}
+		if len(s) == 0 || s[0].From > g.From || s[0].To < g.To {
+			return false
+		}
+	}
+	return true
+}
 
 // Equal tells whether both hold the same hashes.
 func (s RangeSet) Equal(o RangeSet) bool { return slices.Equal(s, o) }

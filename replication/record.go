@@ -117,6 +117,12 @@ func (r *Record) Voters() []uint64 {
 	return r.plan.voters
 }
 
+// serves tells whether a member is a voter.
+func (r *Record) serves(id uint64) bool {
+	_, found := slices.BinarySearch(r.Voters(), id)
+	return found
+}
+
 // ledBy are the ranges that a member leads.
 func (r *Record) ledBy(id uint64) RangeSet {
 	var set RangeSet
@@ -176,6 +182,8 @@ func majority(voters int) int { return voters/2 + 1 }
 // withholders is how many voters must refuse a leader so that the others, the leader
 // included, are no majority.
 func withholders(voters int) int { return voters - voters/2 }
+
+func epochOf(version uint64) uint32 { return uint32(version >> 40) }
 
 // Version puts epoch and sequence together.
 func Version(epoch uint32, sequence uint64) uint64 { return uint64(epoch)<<40 | sequence }

@@ -1,6 +1,10 @@
 package replication
 
-import "gannet/replication/internal/plant"
+import (
+	"slices"
+
+	"gannet/replication/internal/plant"
+)
 
 // A repair brings a follower the ranges it lacks, while the stream goes on: the
 // greater version settles every race. What a delete could not settle, because its
@@ -27,7 +31,8 @@ type repairIn struct {
 	ranges RangeSet
 	number uint32 // of the next part
 	last   bool
-	kept   bool // the parts bring only what is newer than what was kept
+	stamp  int64 // of the last part
+	kept   bool  // the parts bring only what is newer than what was kept
 }
 
 func (n *Node) repairAll() {
@@ -42,20 +47,25 @@ func (n *Node) repairOne(o *outbound) {
 	}
 	r := &o.repair
 	if r.id == 0 {
-		lacks := o.ranges.Minus(o.have)
+		// What is being taken over is not whole here before its old leader's last word.
+		lacks := o.ranges.Minus(o.have).Minus(n.said.held)
 		if len(lacks) == 0 {
 			return
 		}
 		n.nextID++
 		*r = repairOut{id: n.nextID, ranges: lacks, nextAt: r.nextAt}
-		n.send(o.to, Stream, Begin{Epoch: n.rec.Epoch(), ID: r.id, Ranges: lacks, TombNanos: n.now - n.tombSince})
+		n.send(o.to, Stream, Begin{Epoch: n.rec.Epoch(), ID: r.id, Ranges: lacks, Floor: n.floors()})
 		return
 	}
-	if r.ready && !r.waiting && n.patient >= r.nextAt {
+	if r.ready && !r.waiting && n.patient >= r.nextAt && n.settled() {
 		r.waiting = true
 		n.do(Scan{To: o.to, ID: r.id, Ranges: r.ranges, Above: r.above})
 	}
 }
+
+// settled tells whether the data plane has taken all that earlier leaders sent. What it
+// takes later is in no log of this node: a scan must not overtake it.
+func (n *Node) settled() bool { return n.taken >= n.settleAt }
 
 func (n *Node) stopRepair(o *outbound) {
 	if o.repair.ready {
@@ -121,18 +131,17 @@ func (n *Node) partAcked(from uint64, e PartAck) {
 // than nothing.
 func (n *Node) begin(from uint64, e Begin) {
 	in := n.ins[from]
-	if in == nil || !in.started || e.Epoch != n.rec.Epoch() || n.farewells[from] != nil {
-		return
+	if in == nil || e.Epoch != n.rec.Epoch() || n.farewells[from] != nil {
+		return // after the farewell it is greeted again
 	}
 	ranges := NewRangeSet(e.Ranges)
-	if !in.ranges.Covers(ranges) {
+	if !in.started || !in.ranges.Covers(ranges) {
 		n.send(from, Stream, Redo{n.rec.Epoch()})
 		return
 	}
 	in.repair = &repairIn{id: e.ID, ranges: ranges}
 	answer := Ready{Epoch: e.Epoch, ID: e.ID, StampNanos: n.now}
-	away := n.now - in.freshAt
-	if in.above != nil && in.kept.Covers(ranges) && away < min(n.cfg.TombstoneNanos, e.TombNanos)/2 {
+	if in.above != nil && in.kept.Covers(ranges) && reached(in.above, e.Floor) {
 		answer.Above = in.above
 		in.repair.kept = true
 	}
@@ -143,24 +152,41 @@ func (n *Node) begin(from uint64, e Begin) {
 
 func (n *Node) part(from uint64, e Part) {
 	in := n.ins[from]
-	if in == nil || in.repair == nil || in.repair.id != e.ID || e.Epoch != n.rec.Epoch() {
+	if in == nil || e.Epoch != n.rec.Epoch() {
 		return
 	}
-	late := n.now-e.StampNanos > n.cfg.TombstoneNanos/2
-	if e.Number != in.repair.number || late && !n.planted(plant.SlowParts) {
-		n.voidRepair(in)
-		in.started = false
-		n.send(from, Stream, Redo{n.rec.Epoch()})
+	if in.repair == nil || in.repair.id != e.ID {
+		n.send(from, Stream, Redo{n.rec.Epoch()}) // the data plane began anew since
+		return
+	}
+	if e.Number != in.repair.number || n.late(e.StampNanos, n.cfg.TombstoneNanos/2) {
+		n.askAgain(in)
 		return
 	}
 	in.repair.number++
-	in.repair.last = e.Last
+	in.repair.last, in.repair.stamp = e.Last, e.StampNanos
+	n.ordered++
 	n.do(ApplyPart{From: from, Part: e, Replace: !in.repair.kept && !n.planted(plant.KeepStaleData)})
+}
+
+func (n *Node) late(stamp, limit int64) bool {
+	return n.now-stamp > limit && !n.planted(plant.SlowParts)
+}
+
+// askAgain voids a repair and lets the leader begin another.
+func (n *Node) askAgain(in *inbound) {
+	n.voidRepair(in)
+	in.started = false
+	n.send(in.from, Stream, Redo{n.rec.Epoch()})
 }
 
 func (n *Node) partApplied(e PartApplied) {
 	in := n.ins[e.From]
 	if in == nil || in.repair == nil || in.repair.id != e.ID {
+		return
+	}
+	if n.late(in.repair.stamp, n.cfg.TombstoneNanos) {
+		n.askAgain(in) // it lay in the queue while the machine stood still
 		return
 	}
 	n.send(e.From, Stream, PartAck{Epoch: n.rec.Epoch(), ID: e.ID, Number: e.Number, StampNanos: n.now})
@@ -171,9 +197,28 @@ func (n *Node) partApplied(e PartApplied) {
 	n.fallback = n.fallback.Union(in.repair.ranges)
 	in.kept = in.kept.Minus(in.repair.ranges)
 	in.repair = nil
-	in.freshAt = n.now
 	n.remember()
 	n.report.changed = true
+}
+
+// askAnew: another life of the data plane may know nothing of the batches, parts and
+// scans that were asked of the one before. What it has taken it has.
+func (n *Node) askAnew() {
+	for _, id := range n.inIDs() {
+		in := n.ins[id]
+		n.voidRepair(in)
+		if in.started && !slices.Equal(in.received, in.applied) {
+			in.started = false
+			n.send(id, Stream, Redo{n.rec.Epoch()})
+		}
+	}
+	for _, id := range n.outIDs {
+		n.stopRepair(n.outs[id])
+	}
+	n.taken = n.ordered
+	for s := range n.logs {
+		n.logs[s].marks = nil // it has forgotten its tombstones
+	}
 }
 
 // voidRepair: the parts so far are good, but the rest will have to come anew.

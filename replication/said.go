@@ -38,7 +38,7 @@ func (n *Node) say() {
 	for _, id := range n.outIDs {
 		o := n.outs[id]
 		first, ok := n.unreplicated(o)
-		if !ok || len(o.current) == 0 || first < lag {
+		if !ok || len(o.current) == 0 || first < lag || n.fence.alone {
 			continue
 		}
 		synced = append(synced, sight{o, o.have, o.current})
@@ -110,7 +110,7 @@ func (n *Node) readAt() int64 {
 }
 
 func (n *Node) sayDegraded(ranges RangeSet) {
-	if n.planted(plant.HideDegraded) {
+	if n.hides() {
 		ranges = nil
 	}
 	if n.said.degradedOK && ranges.Equal(n.said.degraded) {
@@ -120,12 +120,17 @@ func (n *Node) sayDegraded(ranges RangeSet) {
 	n.do(SetDegraded{ranges})
 }
 
+// hides is one of two planted faults.
+func (n *Node) hides() bool {
+	return n.planted(plant.HideDegraded) || n.planted(plant.PartitionUnmarked) && n.fence.alone
+}
+
 func (n *Node) saySync(oldest int64) {
 	until := int64(0)
 	if oldest > 0 {
 		until = oldest + n.cfg.LagNanos
 	}
-	if n.planted(plant.HideDegraded) {
+	if n.hides() {
 		until = n.now + 3600_000*millisecond
 	}
 	if until != n.said.sync {

@@ -12,10 +12,10 @@ func (n *Node) remember() {
 }
 
 // The state, little-endian, begins with a layout version.
-const stateLayout = 1
+const stateLayout = 2
 
 func (n *Node) appendState(dst []byte) []byte {
-	e := encoder{dst}
+	e := encoder{slices.Grow(dst, n.stateBytes)}
 	e.u8(stateLayout)
 	e.i64(n.now)
 	e.bool(n.blank)
@@ -42,10 +42,10 @@ func (n *Node) appendState(dst []byte) []byte {
 		e.u64(id)
 		e.u64(in.life)
 		e.u32(in.since)
-		e.i64(in.freshAt)
 		e.u64s(in.applied)
 		e.ranges(in.have)
 	}
+	n.stateBytes = len(e.b)
 	return e.b
 }
 
@@ -85,8 +85,8 @@ func (n *Node) restore(b []byte) error {
 		n.led = n.led.Union(t.ranges)
 	}
 	n.fallback = d.rangeSet()
-	for range d.count(36) {
-		in := &inbound{from: d.u64(), life: d.u64(), since: d.u32(), freshAt: d.i64(), applied: d.u64s(), have: d.rangeSet()}
+	for range d.count(28) {
+		in := &inbound{from: d.u64(), life: d.u64(), since: d.u32(), applied: d.u64s(), have: d.rangeSet()}
 		in.received = slices.Clone(in.applied)
 		n.ins[in.from] = in
 	}

@@ -69,7 +69,7 @@ type Get struct {
 	Client     uint64 // with Request: the same pair gets the same lease again
 	Request    uint64
 	MinVersion uint64 // 0 = any
-	Lease      bool   // on a miss, give me a lease
+	Lease      bool   // on a miss, and past the soft TTL, give me a lease
 	NoTouch    bool   // do not count as a use
 	Outcome    Outcome
 	Item       Item

@@ -129,7 +129,7 @@ func (s *Shard) hit(g *Get, h Handle, head *header) {
 	it := &g.Item
 	it.Handle, it.WaitMillis, it.Version, it.Token = h, 0, head.version, 0
 	it.Value = s.mem.value(h, word)
-	it.Units = Units{it.Value, s.mem.table(h, word)}
+	it.Units.value, it.Units.table = it.Value, s.mem.table(h, word) // not as a whole: a copy of what was just written stalls
 	it.TTLSeconds, it.AgeSeconds = NoTTL, s.ageSeconds(word)
 	s.stats.Hits++
 	g.Outcome = Hit
@@ -144,11 +144,16 @@ func (s *Shard) hit(g *Get, h Handle, head *header) {
 	}
 }
 
-// stale gives the first reader past the soft TTL a refresh token.
+// stale gives the first reader past the soft TTL that wants one a refresh token. A
+// reader that does not would keep it from those who do, until it lapses.
 func (s *Shard) stale(g *Get) {
 	g.Outcome = Stale
 	s.stats.Stales++
+	if !g.Lease {
+		return
+	}
 	if token, ok, _ := s.leases.take(g, s.now, s.cfg.LeaseNanos); ok {
+		s.stats.LeasesGranted++
 		g.Item.Token = token
 	}
 }

@@ -117,6 +117,9 @@ func TestSoftTTL(t *testing.T) {
 		t.Fatalf("fresh: %+v", g)
 	}
 	s.begin(s.now + 11e9)
+	if g := get(s, "k"); g.Outcome != Stale || g.Item.Token != 0 {
+		t.Errorf("a reader that wants no token: %+v", g)
+	}
 	first, second := get(s, "k", wants(1, 1)), get(s, "k", wants(2, 1))
 	if first.Outcome != Stale || first.Item.Token == 0 || string(first.Item.Value) != "v" {
 		t.Errorf("first reader: %+v", first)

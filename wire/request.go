@@ -30,6 +30,7 @@ type Request struct {
 	LengthBytes int // of the whole datagram: an unproven sender gets no more than that
 
 	headerRead bool
+	plain      bool // every operation is one that PlainGet reads
 	ops        []byte
 }
 
@@ -49,7 +50,7 @@ func (r *Request) ReplyRoomBytes() int {
 
 // ParseRequest reads and checks all of b. For every result but ReasonNone r holds at most the header: see HeaderRead.
 func ParseRequest(b []byte, r *Request) Reason {
-	r.headerRead, r.OpCount, r.LengthBytes, r.ops = false, 0, len(b), nil
+	r.headerRead, r.plain, r.OpCount, r.LengthBytes, r.ops = false, false, 0, len(b), nil
 	if reason := checkPrefix(b, RequestHeaderBytes, 0); reason != ReasonNone {
 		return reason
 	}
@@ -65,10 +66,11 @@ func ParseRequest(b []byte, r *Request) Reason {
 		}
 	}
 	ops := b[headerBytes:]
-	if reason := checkOps(ops, int(b[OffsetOpCount])); reason != ReasonNone {
+	plain, reason := checkOps(ops, int(b[OffsetOpCount]))
+	if reason != ReasonNone {
 		return reason
 	}
-	r.ops, r.OpCount = ops, int(b[OffsetOpCount])
+	r.ops, r.OpCount, r.plain = ops, int(b[OffsetOpCount]), plain
 	return ReasonNone
 }
 
@@ -146,6 +148,39 @@ func (r *Request) Ops() OpReader {
 	return OpReader{rest: r.ops, count: r.OpCount}
 }
 
+// InCopy is the same request in a copy of its datagram, for those who overwrite that before they have read all operations.
+func (r *Request) InCopy(datagram []byte) Request {
+	c := *r
+	c.ops = datagram[len(datagram)-len(r.ops):]
+	return c
+}
+
+// AppendKeyHashes appends the hashes of the operations' keys: hints of what will be looked up, because the first is what the sender
+// claims. It needs a request that parsed.
+func (r *Request) AppendKeyHashes(dst []uint64) []uint64 {
+	dst = append(dst, r.KeyHash)
+	b := r.ops
+	for range r.OpCount - 1 {
+		b = b[opBytes(b):]
+		at, keyBytes := opHeaderBytes(b), int(b[OpOffsetKeyBytes])
+		dst = append(dst, KeyHash(b[at:at+keyBytes]))
+	}
+	return dst
+}
+
+// opHeaderBytes is the length of a checked operation's header.
+func opHeaderBytes(b []byte) int {
+	if OpFlags(b[OpOffsetFlags])&OpSegment != 0 {
+		return OpHeaderBytes + OpSegmentBytes
+	}
+	return OpHeaderBytes
+}
+
+// opBytes is the length of a checked operation that is not the last one.
+func opBytes(b []byte) int {
+	return opHeaderBytes(b) + align(int(b[OpOffsetKeyBytes])) + align(int(le.Uint32(b[OpOffsetValueBytes:])))
+}
+
 // OpReader walks the operations of a checked request.
 type OpReader struct {
 	rest  []byte
@@ -169,59 +204,63 @@ func (o *OpReader) Next(op *Op) bool {
 	return true
 }
 
-// PlainGet reads the operation at an offset into the operations if it is a GET of a whole value, and returns the offset of the one
-// after it; 0 when it is anything else, or there is none: Ops reads that. It is the fast way through the operations of most
-// requests.
+// PlainGet reads the operation at an offset into the operations of a request that consists of GETs of whole values alone, and returns
+// the offset of the one after it; 0 when the request has anything else, or there is none: Ops reads that. It is the fast way through
+// the operations of most requests: all that it relies on was checked when the request was parsed.
 func (r *Request) PlainGet(at int) (key []byte, flags OpFlags, next int) {
-	if uint(at) > uint(len(r.ops)) {
+	if !r.plain || uint(at) > uint(len(r.ops)) || len(r.ops)-at < OpHeaderBytes {
 		return nil, 0, 0
 	}
 	b := r.ops[at:]
-	keyBytes, used := plainGet(b)
-	if used == 0 {
-		return nil, 0, 0
-	}
-	return b[OpHeaderBytes : OpHeaderBytes+keyBytes : OpHeaderBytes+keyBytes], OpFlags(b[OpOffsetFlags]), at + used
+	head := le.Uint64(b)
+	keyBytes, valueBytes := plainLengths(head)
+	return b[OpHeaderBytes : OpHeaderBytes+keyBytes : OpHeaderBytes+keyBytes], OpFlags(head >> (8 * OpOffsetFlags)), at + OpHeaderBytes + align(keyBytes) + valueBytes
 }
 
-// plainGet reports how long the key and the operation at the beginning of b are, if that is a valid GET of a whole value, with
-// nothing but a key; otherwise 0.
-func plainGet(b []byte) (keyBytes, usedBytes int) {
+// plainLengths are those of key and padding, out of the first word of a plain GET.
+func plainLengths(head uint64) (keyBytes, valueBytes int) {
+	return int(head >> (8 * OpOffsetKeyBytes) & 0xFF), int(head >> (8 * OpOffsetValueBytes))
+}
+
+// plainGet reports how long the operation at the beginning of b is, if that is a valid GET of a whole value, with nothing but a key and
+// perhaps padding in whole words; otherwise 0.
+func plainGet(b []byte) (usedBytes int) {
 	if len(b) < OpHeaderBytes+AlignBytes {
-		return 0, 0
+		return 0
 	}
-	const mayVary = uint64(readFlags&^OpSegment)<<(8*OpOffsetFlags) | 0xFF<<(8*OpOffsetKeyBytes)
+	const mayVary = uint64(readFlags&^OpSegment)<<(8*OpOffsetFlags) | 0xFF<<(8*OpOffsetKeyBytes) | 0xFFFFFFFF<<(8*OpOffsetValueBytes)
 	head := le.Uint64(b)
 	if head&^mayVary != uint64(Get) || le.Uint64(b[OpOffsetTTLSeconds:]) != 0 {
-		return 0, 0
+		return 0
 	}
-	keyBytes = int(head >> (8 * OpOffsetKeyBytes) & 0xFF)
+	keyBytes, valueBytes := plainLengths(head)
 	used := OpHeaderBytes + align(keyBytes)
-	if keyBytes == 0 || keyBytes > MaxKeyBytes || used > len(b) {
-		return 0, 0
+	if keyBytes == 0 || keyBytes > MaxKeyBytes || used > len(b) || valueBytes > len(b)-used || valueBytes%AlignBytes != 0 {
+		return 0
 	}
 	if padded := keyBytes % AlignBytes; padded != 0 && le.Uint64(b[used-AlignBytes:])>>(8*padded) != 0 {
-		return 0, 0
+		return 0
 	}
-	return keyBytes, used
+	return used + valueBytes
 }
 
-// checkOps reads all of b as exactly count operations.
-func checkOps(b []byte, count int) Reason {
+// checkOps reads all of b as exactly count operations. plain says that each is a plain GET.
+func checkOps(b []byte, count int) (plain bool, reason Reason) {
+	plain = true
 	for range count {
-		used, reason := 0, ReasonNone
-		if _, used = plainGet(b); used == 0 {
-			used, reason = checkOp(b, count)
-		}
-		if reason != ReasonNone {
-			return reason
+		used := plainGet(b)
+		if used == 0 {
+			plain = false
+			if used, reason = checkOp(b, count); reason != ReasonNone {
+				return false, reason
+			}
 		}
 		b = b[used:]
 	}
 	if len(b) != 0 {
-		return ReasonTrailing
+		return false, ReasonTrailing
 	}
-	return ReasonNone
+	return plain, ReasonNone
 }
 
 // checkOp reads the first of count operations.

@@ -63,6 +63,9 @@ func (s *Server) do(r *replies, request *wire.Request, op *wire.Op, from netip.A
 	case wire.Hello:
 		s.hello(&answer, from)
 	case wire.Ping:
+		if s.config.Echo && request.MaxReplyBytes > wire.DefaultReplyRoomBytes {
+			answer.Value = op.Value
+		}
 	case wire.Stats:
 		answer.Value = []byte(`{"evictions":0,"policy":"none","datapath":"test"}`)
 	case wire.Ring:

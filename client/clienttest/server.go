@@ -23,6 +23,7 @@ type Config struct {
 	// ForgetTransfers makes the node forget an upload as soon as it is whole, so
 	// that a part that comes again begins a new one.
 	ForgetTransfers bool
+	Echo            bool // answer long PINGs by long replies, so that clients prove long paths
 	// Queue says on which rx queue requests of a source port to a shard arrive;
 	// by default on the shard's own.
 	Queue func(shard int, sourcePort uint16) uint16

@@ -62,8 +62,10 @@ func reasonsOf(err error) []string {
 }
 
 func (n *node) openUDP() (*datapath, error) {
+	maxPayload, frameBytes := udpLimits(n.cfg.Listen, n.cfg.Interface)
 	group, err := udp.OpenAll(udp.Options{
 		Address: n.cfg.Listen, BasePort: n.cfg.DataPort, Shards: len(n.cpus), Frames: n.cfg.Frames,
+		MaxPayload: maxPayload, FrameBytes: frameBytes,
 	})
 	if err != nil {
 		return nil, err

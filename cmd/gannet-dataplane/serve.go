@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -68,6 +69,7 @@ func bootClock() func() int64 {
 // serve runs the loops until the context ends, or one of them fails.
 func (n *node) serve(ctx context.Context, beganNanos int64) error {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(n.loops)+2))
+	loosenTimers()
 	n.startClimber()
 	if err := dropPrivileges(n.climber != nil); err != nil {
 		n.log.Warn("keeping privileges that are not needed any more", "error", err)
@@ -159,6 +161,11 @@ func (n *node) housekeep(ctx context.Context, failed <-chan error) error {
 	}
 	defer bell.Close()
 	go n.answerDoorbell(bell)
+	if life, err := openLifeline(netip.AddrPortFrom(n.cfg.Listen, n.cfg.DataPort)); err != nil {
+		n.log.Warn("without a lifeline", "error", err)
+	} else {
+		defer life.close()
+	}
 	if n.climber != nil {
 		go n.followLinks(done)
 	}

@@ -26,6 +26,7 @@ import (
 	"gannet/config"
 	"gannet/control"
 	"gannet/control/api"
+	"gannet/replication"
 	"gannet/ring"
 	"gannet/security/mtls"
 )
@@ -220,19 +221,27 @@ func (n *flockNode) state(t *testing.T, name string) string {
 	return ""
 }
 
-// applied sums what followers have applied.
-func (f *flock) applied() (sum int) {
-	for _, n := range f.nodes {
-		b, err := board.Attach(control.BoardPath(n.dir))
-		if err != nil {
-			continue
+// replicated waits until what was written before is with followers: no range is without
+// one, and their word is young enough to cover it. How much followers have applied would
+// not tell, for some things they apply twice.
+func (f *flock) replicated() {
+	f.t.Helper()
+	written := time.Now()
+	f.until("every write is with a follower", 10*time.Second, func() bool {
+		for _, n := range f.nodes {
+			if n.metric("gannet_replication_degraded_share") != 0 || n.metric("gannet_replication_sync_remaining_seconds") <= 0 {
+				return false
+			}
 		}
-		for shard := range b.Shards() {
-			sum += int(b.Counters(shard).Get(board.CountApplied))
-		}
-		_ = b.Close() // it was only read
-	}
-	return sum
+		return time.Since(written) > 10*f.lag()
+	})
+}
+
+// lag is the greatest age of a write that no follower has, while acknowledgements are
+// not marked degraded.
+func (f *flock) lag() time.Duration {
+	cfg := replication.Config{}
+	return time.Duration(cfg.WithDefaults().LagNanos)
 }
 
 // ledBy makes a key that a member leads.
@@ -279,7 +288,7 @@ func TestAClusterOutlivesItsNodes(t *testing.T) {
 			t.Fatalf("put %s: %v", key, err)
 		}
 	}
-	f.until("every write is with a follower", 10*time.Second, func() bool { return f.applied() >= items })
+	f.replicated()
 	probe := ledBy(t, r, victim.name, "probe")
 
 	victim.kill()
@@ -338,7 +347,7 @@ func TestWritesGoOnWithoutEtcd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.until("every write is with a follower", 10*time.Second, func() bool { return f.applied() >= len(keys) })
+	f.replicated()
 	f.until("gossip knows everybody", 20*time.Second, func() bool {
 		for _, n := range f.nodes {
 			if n.metric("gannet_gossip_members") != 2 {

@@ -15,16 +15,17 @@ import (
 )
 
 type gatewayCmd struct {
-	Server      string           `short:"s" placeholder:"HOST:PORT" help:"Node to talk to (GANNET_SERVER; default: 127.0.0.1:9800)."`
-	Timeout     durationFlag     `default:"1s" help:"How long to wait for the node."`
-	Listen      string           `default:"127.0.0.1:9744" placeholder:"HOST:PORT" help:"Where to serve HTTP (default: 127.0.0.1:9744)."`
-	Admin       string           `placeholder:"HOST:PORT" help:"Where to serve /metrics; nowhere without it."`
-	MaxInFlight int              `default:"256" placeholder:"N" help:"Requests served at once (default: 256); others get 503."`
-	TLSCert     string           `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate in PEM; makes it HTTPS, TLS 1.3 only."`
-	TLSKey      string           `name:"tls-key" type:"path" placeholder:"FILE" help:"Its key in PEM."`
-	TLSClientCA string           `name:"tls-client-ca" type:"path" placeholder:"FILE" help:"Authorities in PEM that must have signed a client's certificate."`
-	LogLevel    config.LogLevel  `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error (default: info)."`
-	LogFormat   config.LogFormat `enum:"text,json" default:"text" help:"text or json (default: text)."`
+	Server       string           `short:"s" placeholder:"HOST:PORT" help:"Node to talk to (GANNET_SERVER; default: 127.0.0.1:9800)."`
+	Timeout      durationFlag     `default:"1s" help:"How long to wait for the node."`
+	Listen       string           `default:"127.0.0.1:9744" placeholder:"HOST:PORT" help:"Where to serve HTTP (default: 127.0.0.1:9744)."`
+	Admin        string           `placeholder:"HOST:PORT" help:"Where to serve /metrics; nowhere without it."`
+	MaxInFlight  int              `default:"256" placeholder:"N" help:"Requests served at once (default: 256); others get 503."`
+	TLSCert      string           `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate in PEM; makes it HTTPS, TLS 1.3 only."`
+	TLSKey       string           `name:"tls-key" type:"path" placeholder:"FILE" help:"Its key in PEM."`
+	TLSClientCA  string           `name:"tls-client-ca" type:"path" placeholder:"FILE" help:"Authorities in PEM that must have signed a client's certificate."`
+	TLSClientCRL string           `name:"tls-client-crl" type:"path" placeholder:"FILE" help:"Revoked certificates of clients, PEM or DER; whoever is on it is cut off."`
+	LogLevel     config.LogLevel  `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error (default: info)."`
+	LogFormat    config.LogFormat `enum:"text,json" default:"text" help:"text or json (default: text)."`
 }
 
 // Help is the text below the flags' summary.
@@ -55,7 +56,7 @@ func (c *gatewayCmd) serve(env *Env, server string, cache *client.Client) error 
 	log, _ := newLog(env.Stderr, &config.Config{LogLevel: c.LogLevel, LogFormat: c.LogFormat})
 	g, err := gateway.New(gateway.Config{
 		Cache: cache, Listen: c.Listen, Admin: c.Admin, MaxInFlight: c.MaxInFlight, Log: log,
-		TLS: gateway.TLSFiles{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA},
+		TLS: gateway.TLSFiles{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA, ClientCRL: c.TLSClientCRL},
 	})
 	if err != nil {
 		return err

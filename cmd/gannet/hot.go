@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"gannet/control/api"
 )
@@ -16,9 +18,11 @@ type hotCmd struct {
 
 // Help is the text below the flags' summary.
 func (hotCmd) Help() string {
-	return `Prints the keys that a node is asked for most, the hottest first, with the estimated number of
-requests a second that reach it. What clients answer out of their own copies (L1) reaches no node,
-and is in no figure here. Exits with 1 if no key stands out.
+	return `Prints the keys that a node is asked for most, the hottest first: the estimated number of requests a
+second that reach it, and where they are served from. That is the key's shard; the kernel, with the
+GETs that the XDP program has answered since the key is in its table; L1, with how long clients may
+keep a copy, and how many replies have said so. What clients answer out of their own copies reaches
+no node, and is in no figure here. Exits with 1 if no key stands out.
 
 Examples:
   gannet hot
@@ -49,12 +53,28 @@ func (c *hotCmd) print(env *Env, hot *api.HotJSON) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "REQUESTS/S\tKEY")
+	fmt.Fprintln(table, "REQUESTS/S\tSERVED FROM\tKEY")
 	for i := range hot.Keys {
 		k := &hot.Keys[i]
-		fmt.Fprintf(table, "%d\t%s\n", k.Requests, hotKeyText(k))
+		fmt.Fprintf(table, "%d\t%s\t%s\n", k.Requests, servedText(k), hotKeyText(k))
 	}
 	return table.Flush()
+}
+
+// servedText says where a key is served from, and how much.
+func servedText(k *api.HotKeyJSON) string {
+	text := make([]string, len(k.Served))
+	for i, place := range k.Served {
+		switch place {
+		case "kernel":
+			text[i] = fmt.Sprintf("kernel (%d GETs)", k.KernelHits)
+		case "l1":
+			text[i] = fmt.Sprintf("L1 (%s, %d grants)", time.Duration(k.GrantMillis)*time.Millisecond, k.Grants)
+		default:
+			text[i] = place
+		}
+	}
+	return strings.Join(text, ", ")
 }
 
 // hotKeyText is a key on one line.

@@ -51,7 +51,7 @@ func TestL1HearsTheHub(t *testing.T) {
 		node.Grant(key, 60000)
 		read(key, func(item client.Item) bool { return item.FromL1 })
 		version := node.Set(key, []byte("new"))
-		hub.Announce(int64(time.Since(start))+1, []invalidate.Write{{Key: []byte(key), Hash: wire.KeyHash([]byte(key)), Version: version}})
+		hub.Announce(int64(time.Since(start))+1, []invalidate.Write{{Key: []byte(key), Hash: wire.KeyHash([]byte(key)), Version: version, Cached: true}})
 		read(key, func(item client.Item) bool { return string(item.Value) == "new" })
 	}
 }

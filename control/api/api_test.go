@@ -45,7 +45,9 @@ func newWorld(t *testing.T, dir string, change func(*Config)) *world {
 	})
 	cfg := Config{
 		Listen: netip.MustParseAddrPort("127.0.0.1:0"), Hub: w.hub, Log: slog.New(slog.DiscardHandler),
-		Hot:   func() []HotKey { return []HotKey{{[]byte("hot"), 900}, {[]byte{0xff}, 1}} },
+		Hot: func() []HotKey {
+			return []HotKey{{Key: []byte("hot"), Requests: 900, GrantMillis: 1000}, {Key: []byte{0xff}, Requests: 1, InKernel: true}}
+		},
 		Drain: w.drain, Replicate: w.replicate,
 	}
 	if dir != "" {
@@ -290,7 +292,8 @@ func TestProblems(t *testing.T) {
 func TestHot(t *testing.T) {
 	w := newWorld(t, "", nil)
 	got, err := w.client("").Hot(t.Context())
-	if err != nil || len(got.Keys) != 2 || *got.Keys[0].Key != "hot" || got.Keys[0].Requests != 900 || got.Keys[1].KeyBase64[0] != 0xff {
+	if err != nil || len(got.Keys) != 2 || *got.Keys[0].Key != "hot" || got.Keys[0].Requests != 900 || got.Keys[1].KeyBase64[0] != 0xff ||
+		!slices.Equal(got.Keys[0].Served, []string{"shard", "l1"}) || !slices.Equal(got.Keys[1].Served, []string{"shard", "kernel"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

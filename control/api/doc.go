@@ -3,7 +3,8 @@
 // certificates.
 //
 //	GET  /v1/ring            the ring as package ring encodes it, or as JSON; ?after=EPOCH waits for a newer one
-//	GET  /v1/invalidations   a line of JSON for each event, as long as the connection lasts
+//	GET  /v1/invalidations   a line of JSON for each event, as long as the connection lasts;
+//	                         ?of=granted: only what a client's L1 needs to hear
 //	GET  /v1/hot             the hottest keys
 //	POST /v1/drain           take a node out of the ring, handing its ranges over (admins)
 //	POST /v1/replicate       becomes a replication stream (nodes)

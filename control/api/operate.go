@@ -14,7 +14,14 @@ import (
 // HotKey is one of the hottest keys.
 type HotKey struct {
 	Key      []byte
-	Requests uint64 // estimated, a second
+	Requests uint64 // estimated, a second; what clients answer by their own copies is not in it
+	// InKernel: the XDP program answers GETs of it, KernelHits so far.
+	InKernel   bool
+	KernelHits uint64
+	// GrantMillis is how long clients may keep copies (L1), 0 = not at all; Grants, how
+	// many replies have said so since the key stood out.
+	GrantMillis uint16
+	Grants      uint64
 }
 
 // HotJSON is the answer of /v1/hot.
@@ -27,6 +34,24 @@ type HotKeyJSON struct {
 	Key       *string `json:"key,omitempty"`
 	KeyBase64 []byte  `json:"key_base64,omitempty"`
 	Requests  uint64  `json:"requests_per_second"`
+	// Served is where its GETs are answered, the nearest last: "shard", "kernel", "l1".
+	Served      []string `json:"served_from"`
+	KernelHits  uint64   `json:"kernel_hits"`
+	GrantMillis uint16   `json:"l1_grant_ms"`
+	Grants      uint64   `json:"l1_grants"`
+}
+
+// served lists where GETs of the key are answered. The shard always is one: others
+// answer what they can.
+func (k *HotKey) served() []string {
+	places := []string{"shard"}
+	if k.InKernel {
+		places = append(places, "kernel")
+	}
+	if k.GrantMillis != 0 {
+		places = append(places, "l1")
+	}
+	return places
 }
 
 func (s *Server) getHot(w http.ResponseWriter, _ *http.Request, _ mtls.Identity) error {
@@ -35,7 +60,9 @@ func (s *Server) getHot(w http.ResponseWriter, _ *http.Request, _ mtls.Identity)
 	}
 	out := HotJSON{Keys: []HotKeyJSON{}}
 	for _, k := range s.cfg.Hot() {
-		entry := HotKeyJSON{Requests: k.Requests}
+		entry := HotKeyJSON{
+			Requests: k.Requests, Served: k.served(), KernelHits: k.KernelHits, GrantMillis: k.GrantMillis, Grants: k.Grants,
+		}
 		if utf8.Valid(k.Key) {
 			text := string(k.Key)
 			entry.Key = &text

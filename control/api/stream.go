@@ -15,9 +15,14 @@ import (
 const LinesType = "application/x-ndjson"
 
 // getInvalidations writes what the hub tells until one side has enough. Problems can
-// be told only before the first line.
+// be told only before the first line. With ?of=granted the writes will do of whose
+// items a node has granted copies.
 func (s *Server) getInvalidations(w http.ResponseWriter, r *http.Request, peer mtls.Identity) error {
-	sub, err := s.cfg.Hub.Subscribe()
+	interest := invalidate.InterestAll
+	if r.URL.Query().Get("of") == "granted" {
+		interest = invalidate.InterestGranted
+	}
+	sub, err := s.cfg.Hub.Subscribe(interest)
 	switch {
 	case errors.Is(err, invalidate.ErrTooManySubscribers):
 		return newProblem(http.StatusServiceUnavailable, "too-many-subscribers",

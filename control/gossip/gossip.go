@@ -30,9 +30,7 @@ const (
 	leaveLongest  = time.Second
 	lookEvery     = time.Second
 	updateLongest = time.Second
-	// A node that comes back under another address may have its name after this.
-	reclaimAfter = 30 * time.Second
-	label        = "gannet"
+	label         = "gannet"
 )
 
 // Handler takes a payload, which is its own only until it returns, from the node that
@@ -42,7 +40,10 @@ type Handler func(origin uint64, payload []byte) (news bool)
 
 // Config is what a Gossip is made of.
 type Config struct {
-	ID   uint64 // of this node in the ring
+	ID uint64 // of this node in the ring
+	// Life is greater after each start, e.g. the wall clock: the others know by it that
+	// whoever they heard before has gone.
+	Life uint64
 	Name string // for people
 	// Listen is where it listens, by TCP and UDP; port 0: any free one.
 	Listen netip.AddrPort
@@ -122,11 +123,10 @@ func Start(cfg Config) (*Gossip, error) {
 
 func (g *Gossip) listConfig() (*memberlist.Config, error) {
 	c := memberlist.DefaultLANConfig()
-	c.Name, c.Label = wireName(g.cfg.ID), label
+	c.Name, c.Label = wireName(g.cfg.ID, g.cfg.Life), label
 	c.BindAddr, c.BindPort = g.cfg.Listen.Addr().String(), int(g.cfg.Listen.Port())
 	c.GossipInterval, c.GossipNodes = roundEvery, roundNodes
 	c.TCPTimeout = joinLongest
-	c.DeadNodeReclaimTime = reclaimAfter
 	c.EnableCompression = false // LZW costs more than it saves on messages like these
 	c.Delegate, c.Events = g, g.members
 	c.Logger = newLogger(g.cfg.Log)
@@ -329,7 +329,7 @@ func (g *Gossip) Send(to uint64, kind Kind, payload []byte) error {
 }
 
 func (g *Gossip) send(to *Member, kind Kind, message []byte) error {
-	err := g.list.SendToAddress(memberlist.Address{Addr: to.Addr, Name: wireName(to.ID)}, message)
+	err := g.list.SendToAddress(memberlist.Address{Addr: to.Addr, Name: wireName(to.ID, to.Life)}, message)
 	if err != nil {
 		g.counts.sendsFailed[kind].Add(1)
 		return fmt.Errorf("gossip to %s (%s): %w", to.Name, to.Addr, err)

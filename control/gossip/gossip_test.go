@@ -89,16 +89,19 @@ func hasty(c *memberlist.Config) {
 	c.SuspicionMult = 2
 	c.GossipToTheDeadTime = 300 * time.Millisecond
 	c.TCPTimeout = time.Second
-	c.DeadNodeReclaimTime = 100 * time.Millisecond
 }
 
 func (w *world) start(keyFile string) *node {
 	w.Helper()
+	return w.startAs(uint64(len(w.nodes)+1), keyFile)
+}
+
+func (w *world) startAs(id uint64, keyFile string) *node {
+	w.Helper()
 	n := &node{messages: map[string]int{}}
 	n.more = sync.NewCond(&n.mu)
-	id := uint64(len(w.nodes) + 1)
 	g, err := Start(Config{
-		ID: id, Name: fmt.Sprint("n", id), Listen: netip.MustParseAddrPort("127.0.0.1:0"), KeyFile: keyFile,
+		ID: id, Life: uint64(len(w.nodes) + 1), Name: fmt.Sprint("n", id), Listen: netip.MustParseAddrPort("127.0.0.1:0"), KeyFile: keyFile,
 		Seeds: w.seeds, Epoch: func() uint32 { return 7 },
 		Handlers: map[Kind]Handler{KindReplication: n.hear, KindInvalidation: n.hear},
 		Log:      slog.New(slog.DiscardHandler), rejoinEvery: 50 * time.Millisecond, tune: w.tune,
@@ -301,6 +304,37 @@ func TestSplitHeals(t *testing.T) {
 	})
 	w.heal()
 	w.await(w.nodes, 4)
+}
+
+// TestStartedAgainElsewhere: a node that died and came back on another port is heard
+// there long before the others have given up its former life, and that one's end does
+// it no harm.
+func TestStartedAgainElsewhere(t *testing.T) {
+	w := newWorld(t)
+	a, b, dead := w.start(w.keyFile), w.start(w.keyFile), w.start(w.keyFile)
+	w.await(w.nodes, 2)
+	w.split(2) // it dies without a word to the others
+	dead.stop()
+	again := w.startAs(3, w.keyFile)
+	w.eventually("the others know where it is", func() bool {
+		return !slices.ContainsFunc([]*node{a, b}, func(n *node) bool {
+			m, ok := n.members.find(3)
+			return !ok || m.Addr != again.Addr()
+		})
+	})
+	if _, heard := a.members.gone[3]; heard {
+		t.Error("it counts as gone")
+	}
+	former := &memberlist.Node{Name: wireName(3, 3), Meta: encodeMeta(7, "n3")}
+	a.members.NotifyLeave(former)
+	a.members.NotifyUpdate(former)
+	if m, ok := a.members.find(3); !ok || m.Addr != again.Addr() {
+		t.Errorf("after the end of its former life it is at %q", m.Addr)
+	}
+	if err := a.Send(3, KindReplication, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("it hears", func() bool { return again.heard("hello") == 1 })
 }
 
 // TestKeysRotate exchanges the keys of nodes that run.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/memberlist"
@@ -17,6 +18,7 @@ type Member struct {
 	Name  string
 	Addr  string // host and port of its gossip
 	Epoch uint32 // of the ring it serves
+	Life  uint64 // of its process: greater after each start
 }
 
 // A member's metadata, little-endian: layout version (1), 1 byte; epoch, 4 bytes; name.
@@ -38,8 +40,20 @@ func decodeMeta(b []byte) (epoch uint32, name string, ok bool) {
 	return binary.LittleEndian.Uint32(b[1:]), string(b[metaHeadBytes:]), true
 }
 
-// wireName is what the library calls a node: ids are unique, names need not be.
-func wireName(id uint64) string { return fmt.Sprintf("%016x", id) }
+// wireName is what the library calls a node: ids are unique, names need not be. A node
+// that was started again is another one to it: who has heard of the former life at
+// another address would take the new one for an impostor until that one is forgotten.
+func wireName(id, life uint64) string { return fmt.Sprintf("%016x-%x", id, life) }
+
+func parseWireName(name string) (id, life uint64, ok bool) {
+	first, second, _ := strings.Cut(name, "-")
+	id, err := strconv.ParseUint(first, 16, 64)
+	if err != nil {
+		return 0, 0, false
+	}
+	life, err = strconv.ParseUint(second, 16, 64)
+	return id, life, err == nil
+}
 
 // members are the others. The library tells of them under its own lock, and what it
 // hands out later may change meanwhile: hence a table of copies.
@@ -65,32 +79,43 @@ func (m *members) NotifyJoin(n *memberlist.Node) { m.put(n) }
 // NotifyUpdate hears of one whose epoch changed.
 func (m *members) NotifyUpdate(n *memberlist.Node) { m.put(n) }
 
-// NotifyLeave hears of one that left or does not answer any more.
+// NotifyLeave hears of one that left or does not answer any more. That a former life of
+// a member ended is no news.
 func (m *members) NotifyLeave(n *memberlist.Node) {
-	id, err := strconv.ParseUint(n.Name, 16, 64)
-	if err != nil {
+	id, life, ok := parseWireName(n.Name)
+	if !ok {
 		return
 	}
 	m.mu.Lock()
-	if member, ok := m.byID[id]; ok && len(m.gone) < maxGone {
-		m.gone[id] = member
+	member, ok := m.byID[id]
+	if ok = ok && member.Life == life; ok {
+		if len(m.gone) < maxGone {
+			m.gone[id] = member
+		}
+		delete(m.byID, id)
 	}
-	delete(m.byID, id)
 	m.mu.Unlock()
-	m.signal()
+	if ok {
+		m.signal()
+	}
 }
 
 func (m *members) put(n *memberlist.Node) {
-	id, err := strconv.ParseUint(n.Name, 16, 64)
+	id, life, named := parseWireName(n.Name)
 	epoch, name, ok := decodeMeta(n.Meta)
-	if err != nil || !ok || id == m.self {
+	if !named || !ok || id == m.self {
 		return
 	}
 	m.mu.Lock()
-	delete(m.gone, id)
-	m.byID[id] = Member{ID: id, Name: name, Addr: n.Address(), Epoch: epoch}
+	ok = m.byID[id].Life <= life
+	if ok {
+		delete(m.gone, id)
+		m.byID[id] = Member{ID: id, Name: name, Addr: n.Address(), Epoch: epoch, Life: life}
+	}
 	m.mu.Unlock()
-	m.signal()
+	if ok {
+		m.signal()
+	}
 }
 
 func (m *members) signal() {

@@ -4,10 +4,15 @@
 // # Life of an event
 //
 // A write becomes an event on the node that led it: the reader of the mutation log
-// hands it to the Hub with Announce, and the hub asks whether the key may sit in an L1
-// at all. The event gets the next number of its origin, goes to each subscriber of
+// hands it to the Hub with Announce, which leaves out writes of which no copy can be
+// about: no reply has granted one of late. The event gets the next number of its origin, goes to each subscriber of
 // this node at once, and, in a batch with its neighbours, to the other nodes. Their
 // hubs give it to their subscribers and let it be passed on, once.
+//
+// Other caches than package client's keep what they like, and want to hear of all
+// writes; so does who watches. While there is such a subscriber somewhere, his node's
+// batches say so, and all nodes tell of all their writes. They say so in turn, which
+// is a flush: what was filled before may have been overtaken unheard.
 //
 // # Life of a gap
 //

@@ -27,8 +27,6 @@ type Config struct {
 	Spread func(payload []byte)
 	// Peers is the number of other nodes.
 	Peers func() int
-	// MayBeCached tells whether a key may sit in an L1 somewhere; nil: any may.
-	MayBeCached func(hash uint64, key []byte) bool
 	// Queue is the number of notices a subscriber may be behind; 0: 1024.
 	Queue int
 	// MaxSubscribers bounds the subscriptions; 0: 256.
@@ -44,9 +42,11 @@ type Hub struct {
 	mu         sync.Mutex // guards what follows; held for moments only
 	sequence   uint64     // of the last event
 	spoke      int64      // when the others heard of us last
+	told       [2]bool    // then: whether we want, and tell, all
 	beat       int64      // when the subscribers did
 	tracker    *tracker
 	subscribed map[*Subscription]struct{}
+	wanting    int // of these, those that want to hear of all writes
 	closed     bool
 }
 
@@ -66,6 +66,8 @@ type Write struct {
 	Key     []byte // only until Announce returns
 	Hash    uint64
 	Version uint64
+	// Cached: an L1 somewhere may hold the item as it was before.
+	Cached bool
 }
 
 // Announce tells everybody of writes, at once. One call for all that were read from
@@ -80,10 +82,11 @@ func (h *Hub) Announce(nowNanos int64, writes []Write) {
 }
 
 func (h *Hub) announce(now int64, writes []Write) (payloads [][]byte) {
+	all := h.tellsAll()
 	b, size := h.batch(), batchHeadBytes
 	for i := range writes {
 		w := &writes[i]
-		if len(w.Key) == 0 || len(w.Key) > maxKeyBytes || h.cfg.MayBeCached != nil && !h.cfg.MayBeCached(w.Hash, w.Key) {
+		if len(w.Key) == 0 || len(w.Key) > maxKeyBytes || !w.Cached && !all {
 			h.counts.unwanted.Add(1)
 			continue
 		}
@@ -101,18 +104,25 @@ func (h *Hub) announce(now int64, writes []Write) (payloads [][]byte) {
 		payloads = append(payloads, b.encode())
 	}
 	if len(payloads) > 0 {
-		h.spoke = now
+		h.spoke, h.told = now, h.wants()
 	}
 	return payloads
 }
 
 // batch begins a batch; as it is, it is a heartbeat.
 func (h *Hub) batch() *batch {
+	wants := h.wants()
 	return &batch{
 		origin: h.cfg.Origin, incarnation: h.cfg.Incarnation, first: h.sequence + 1,
-		everyMillis: uint32(h.everyNanos() / 1e6),
+		everyMillis: uint32(h.everyNanos() / 1e6), wantsAll: wants[0], tellsAll: wants[1],
 	}
 }
+
+// wants says whether somebody here, and anybody, wants to hear of all writes.
+func (h *Hub) wants() [2]bool { return [2]bool{h.wanting > 0, h.tellsAll()} }
+
+// tellsAll says whether somebody, here or elsewhere, wants to hear of all writes.
+func (h *Hub) tellsAll() bool { return h.wanting > 0 || h.tracker.wantsAll() }
 
 // everyNanos is how long this node is silent towards the others at most.
 func (h *Hub) everyNanos() int64 {
@@ -175,8 +185,8 @@ func (h *Hub) Tick(nowNanos int64) {
 		h.tell(&Notice{Action: ActionHeartbeat, Origin: h.cfg.Origin, Sequence: h.sequence})
 	}
 	var heartbeat []byte
-	if nowNanos-h.spoke >= h.everyNanos() {
-		h.spoke = nowNanos
+	if nowNanos-h.spoke >= h.everyNanos() || h.told != h.wants() {
+		h.spoke, h.told = nowNanos, h.wants()
 		heartbeat = h.batch().encode()
 	}
 	h.mu.Unlock()
@@ -239,9 +249,19 @@ var (
 	ErrClosed             = errors.New("invalidate: the subscription is closed")
 )
 
+// Interest is what a subscriber wants to hear of.
+type Interest uint8
+
+// The interests. What was granted is all that a client of package client can hold; it
+// may hear of more. Somebody who wants all has the whole cluster spread all writes.
+const (
+	InterestAll     Interest = iota // every write
+	InterestGranted                 // writes of items whose copies a node has granted
+)
+
 // Subscribe begins a subscription, with a flush of everything and the origins that are
-// covered.
-func (h *Hub) Subscribe() (*Subscription, error) {
+// covered. The first that wants all is heard of elsewhere with the next tick.
+func (h *Hub) Subscribe(in Interest) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -251,9 +271,12 @@ func (h *Hub) Subscribe() (*Subscription, error) {
 		h.counts.refused.Add(1)
 		return nil, ErrTooManySubscribers
 	}
-	s := &Subscription{hub: h, limit: h.cfg.Queue, more: make(chan struct{}, 1)}
+	s := &Subscription{hub: h, interest: in, limit: h.cfg.Queue, more: make(chan struct{}, 1)}
 	s.replace(h.begin(FlushSubscribed))
 	h.subscribed[s] = struct{}{}
+	if in == InterestAll {
+		h.wanting++
+	}
 	return s, nil
 }
 
@@ -265,13 +288,15 @@ func (h *Hub) close() {
 		s.end()
 	}
 	clear(h.subscribed)
+	h.wanting = 0
 }
 
 // Subscription is a subscriber's queue.
 type Subscription struct {
-	hub   *Hub
-	limit int
-	more  chan struct{}
+	hub      *Hub
+	interest Interest
+	limit    int
+	more     chan struct{}
 
 	mu     sync.Mutex
 	queue  []*Notice // guarded by mu
@@ -331,6 +356,9 @@ func (s *Subscription) Next(ctx context.Context) ([]*Notice, error) {
 // Close ends the subscription.
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
+	if _, ok := s.hub.subscribed[s]; ok && s.interest == InterestAll {
+		s.hub.wanting--
+	}
 	delete(s.hub.subscribed, s)
 	s.hub.mu.Unlock()
 	s.end()

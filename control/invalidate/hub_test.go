@@ -39,7 +39,12 @@ func newPair(change func(*Config)) *pair {
 
 func subscribe(t *testing.T, h *Hub) *Subscription {
 	t.Helper()
-	s, err := h.Subscribe()
+	return subscribeTo(t, h, InterestGranted)
+}
+
+func subscribeTo(t *testing.T, h *Hub, in Interest) *Subscription {
+	t.Helper()
+	s, err := h.Subscribe(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,18 +80,19 @@ func expect(t *testing.T, s *Subscription, want string) {
 	}
 }
 
-func write(key string, version uint64) Write { return Write{Key: []byte(key), Version: version} }
+// write is of an item that an L1 may hold.
+func write(key string, version uint64) Write {
+	return Write{Key: []byte(key), Version: version, Cached: true}
+}
 
 const millis = int64(1e6)
 
 func TestEventsReachBothSides(t *testing.T) {
-	p := newPair(func(c *Config) {
-		c.MayBeCached = func(_ uint64, key []byte) bool { return string(key) != "cold" }
-	})
+	p := newPair(nil)
 	here, there := subscribe(t, p.a), subscribe(t, p.b)
 	expect(t, here, "flush 0 subscribed, flush 1 covered")
 	expect(t, there, "flush 0 subscribed, flush 2 covered")
-	p.a.Announce(1, []Write{write("x", 10), write("cold", 11), write("y", 12)})
+	p.a.Announce(1, []Write{write("x", 10), {Key: []byte("cold"), Version: 11}, write("y", 12)})
 	expect(t, here, "x=10 from 1#1, y=12 from 1#2")
 	if len(p.spread) != 1 {
 		t.Fatalf("%d batches, want 1", len(p.spread))
@@ -243,7 +249,7 @@ func TestLargeClusterBeatsSlower(t *testing.T) {
 func TestLines(t *testing.T) {
 	p := newPair(nil)
 	s := subscribe(t, p.a)
-	p.a.Announce(0, []Write{write("user_123", 1<<40|7), {Key: []byte{0xff, 0}, Version: 1}})
+	p.a.Announce(0, []Write{write("user_123", 1<<40|7), {Key: []byte{0xff, 0}, Version: 1, Cached: true}})
 	p.a.Tick(200 * millis)
 	want := []string{
 		`{"action":"flush","reason":"subscribed"}`,
@@ -276,7 +282,7 @@ func TestRunAndClose(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- h.Run(ctx, func() int64 { return time.Since(begin).Nanoseconds() }) }()
 		s := subscribe(t, h)
-		if _, err := h.Subscribe(); !errors.Is(err, ErrTooManySubscribers) {
+		if _, err := h.Subscribe(InterestAll); !errors.Is(err, ErrTooManySubscribers) {
 			t.Errorf("a second one: %v", err)
 		}
 		lines := 0
@@ -306,7 +312,7 @@ func TestRunAndClose(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := h.Subscribe(); !errors.Is(err, ErrClosed) {
+		if _, err := h.Subscribe(InterestAll); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
@@ -325,4 +331,49 @@ func TestGapAgesFromItsStart(t *testing.T) {
 	told(there)
 	p.b.Tick(101 * millis)
 	expect(t, there, "flush 1 gap")
+}
+
+// TestWhoWantsAll: as long as one subscriber somewhere wants to hear of all writes, all
+// nodes tell of them; copies from before are dropped when a node begins to.
+func TestWhoWantsAll(t *testing.T) {
+	p := newPair(nil)
+	cold := func(version uint64) Write { return Write{Key: []byte("cold"), Version: version} }
+	tick := func(now int64) { // heartbeats go both ways
+		p.a.Tick(now)
+		p.b.Tick(now)
+		for _, payload := range p.spread {
+			p.a.Receive(now, payload)
+			p.b.Receive(now, payload)
+		}
+		p.spread = nil
+	}
+	p.b.cfg.Spread = p.a.cfg.Spread
+	granted := subscribe(t, p.a)
+	tick(200 * millis)
+	told(granted)
+	p.a.Announce(201*millis, []Write{cold(1)})
+	if len(p.spread) != 0 || told(granted) != "" {
+		t.Error("told of a write of which there is no copy")
+	}
+	all := subscribeTo(t, p.b, InterestAll)
+	told(all)
+	tick(210 * millis) // the wish
+	tick(220 * millis) // and the word that it is heard
+	expect(t, all, "flush 1 complete")
+	p.a.Announce(230*millis, []Write{cold(2)})
+	p.b.Receive(230*millis, p.spread[0])
+	expect(t, all, "cold=2 from 1#1")
+	p.spread = nil
+	all.Close()
+	tick(240 * millis)
+	tick(250 * millis)
+	told(granted)
+	p.a.Announce(260*millis, []Write{cold(3)})
+	if len(p.spread) != 0 || told(granted) != "" {
+		t.Error("told of it although nobody wants all any more")
+	}
+	p.b.Announce(270*millis, []Write{cold(4)})
+	if len(p.spread) != 0 {
+		t.Error("so does the other")
+	}
 }

@@ -9,7 +9,9 @@ import (
 //
 //	 0 1  layout version (1)
 //	 1 1  number of events; 0: a heartbeat
-//	 2 2  0
+//	 2 1  flags: 1 = somebody at the sender wants to hear of all writes; 2 = the origin
+//	      tells of all its writes, not only of those whose copies may be about
+//	 3 1  0
 //	 4 4  milliseconds after which the origin speaks again at the latest
 //	 8 8  origin: node id
 //	16 8  incarnation: greater after each start of the origin
@@ -36,8 +38,14 @@ type batch struct {
 	origin, incarnation uint64
 	first               uint64
 	everyMillis         uint32
+	wantsAll, tellsAll  bool
 	events              []Event
 }
+
+const (
+	flagWantsAll = 1 << iota
+	flagTellsAll
+)
 
 // next is the sequence after the batch.
 func (b *batch) next() uint64 { return b.first + uint64(len(b.events)) }
@@ -49,6 +57,12 @@ func (b *batch) encode() []byte {
 	}
 	out := make([]byte, batchHeadBytes, size)
 	out[0], out[1] = batchLayout, byte(len(b.events))
+	if b.wantsAll {
+		out[2] |= flagWantsAll
+	}
+	if b.tellsAll {
+		out[2] |= flagTellsAll
+	}
 	le := binary.LittleEndian
 	le.PutUint32(out[4:], b.everyMillis)
 	le.PutUint64(out[8:], b.origin)
@@ -67,12 +81,13 @@ var ErrBadBatch = errors.New("invalidate: bytes are no batch of events")
 
 // decodeBatch reads a batch whose keys stay in payload.
 func decodeBatch(payload []byte) (b batch, err error) {
-	if len(payload) < batchHeadBytes || payload[0] != batchLayout || payload[2]|payload[3] != 0 {
+	if len(payload) < batchHeadBytes || payload[0] != batchLayout || payload[2] > flagWantsAll|flagTellsAll || payload[3] != 0 {
 		return b, ErrBadBatch
 	}
 	le := binary.LittleEndian
 	b = batch{origin: le.Uint64(payload[8:]), incarnation: le.Uint64(payload[16:]), first: le.Uint64(payload[24:])}
 	b.everyMillis = le.Uint32(payload[4:])
+	b.wantsAll, b.tellsAll = payload[2]&flagWantsAll != 0, payload[2]&flagTellsAll != 0
 	count, rest := int(payload[1]), payload[batchHeadBytes:]
 	if b.origin == 0 || b.first == 0 || b.first+uint64(count) < b.first {
 		return b, ErrBadBatch

@@ -50,7 +50,7 @@ func newCluster(t *rapid.T, others int) *cluster {
 			Origin: uint64(i + 2), Incarnation: 1, Timing: DefaultTiming(), Queue: 4,
 			Spread: func([]byte) {}, Peers: func() int { return others },
 		})
-		sub, err := hub.Subscribe()
+		sub, err := hub.Subscribe(InterestGranted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func (c *cluster) write() {
 	for range rapid.IntRange(1, 3).Draw(c.t, "writes") {
 		c.version++
 		key := fmt.Sprint("k", rapid.IntRange(0, 5).Draw(c.t, "key"))
-		w := Write{Key: []byte(key), Version: c.version}
+		w := Write{Key: []byte(key), Version: c.version, Cached: true}
 		c.truth[key], c.written[key] = w, c.now
 		writes = append(writes, w)
 	}
@@ -252,6 +252,7 @@ func TestTrackerAgainstSets(t *testing.T) {
 
 func FuzzBatch(f *testing.F) {
 	b := batch{origin: 1, incarnation: 2, first: 3, everyMillis: 200, events: []Event{{[]byte("key"), 9}, {[]byte("k"), 10}}}
+	f.Add((&batch{origin: 1, incarnation: 2, first: 3, wantsAll: true, tellsAll: true}).encode())
 	f.Add(b.encode())
 	f.Add((&batch{origin: 1, incarnation: 2, first: 3}).encode())
 	f.Fuzz(func(t *testing.T, payload []byte) {

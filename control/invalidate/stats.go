@@ -11,7 +11,7 @@ type counters struct {
 // Stats are counters and gauges, for metrics.
 type Stats struct {
 	Announced   uint64 // events of this node
-	Unwanted    uint64 // writes of keys that no L1 may hold
+	Unwanted    uint64 // writes of keys that no L1 may hold, while nobody wants to hear of all
 	BatchesSent uint64 // with heartbeats
 	Heard       uint64 // events of other nodes
 	Duplicates  uint64 // events heard again

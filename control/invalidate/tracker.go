@@ -30,10 +30,11 @@ const (
 	FlushRestart                  // an origin started anew
 	FlushHeardAgain               // an origin speaks after a silence
 	FlushCovered                  // nothing happened: an origin is covered when the subscription begins
+	FlushComplete                 // from now on an origin tells of all its writes
 	flushReasons
 )
 
-var reasonNames = [flushReasons]string{"subscribed", "overflow", "gap", "silent", "new_origin", "restart", "heard_again", "covered"}
+var reasonNames = [flushReasons]string{"subscribed", "overflow", "gap", "silent", "new_origin", "restart", "heard_again", "covered", "complete"}
 
 // String is the reason as it stands in a flush.
 func (r Reason) String() string { return reasonNames[r] }
@@ -64,6 +65,8 @@ type origin struct {
 	heard       int64  // when it spoke last
 	everyNanos  int64  // how often it speaks, as it says
 	silent      bool   // it was flushed for its silence
+	wantsAll    bool   // somebody there wants to hear of all writes
+	tellsAll    bool   // it tells of all its own
 }
 
 // tracker finds out what got lost of the events of other nodes.
@@ -103,7 +106,10 @@ func (t *tracker) receive(now int64, b *batch) (v verdict) {
 		v.flush, v.why, v.news = true, FlushRestart, true
 	case o.silent:
 		v.flush, v.why = true, FlushHeardAgain
+	case b.tellsAll && !o.tellsAll:
+		v.flush, v.why = true, FlushComplete
 	}
+	o.wantsAll, o.tellsAll = b.wantsAll, b.tellsAll
 	o.heard, o.silent = now, false
 	o.everyNanos = min(int64(b.everyMillis)*1e6, longestEveryNanos)
 	v.dup = o.heardBefore(b)
@@ -188,6 +194,16 @@ func (t *tracker) covered() (ids []uint64) {
 		}
 	}
 	return ids
+}
+
+// wantsAll says whether somebody at another node wants to hear of all writes.
+func (t *tracker) wantsAll() bool {
+	for _, o := range t.origins {
+		if o.wantsAll && !o.silent {
+			return true
+		}
+	}
+	return false
 }
 
 // flushOrder tells the copies of which origin must be dropped.

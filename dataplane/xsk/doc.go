@@ -8,7 +8,8 @@
 //
 // # A packet's life
 //
-//	fill        Port.Flush gives free frames to the kernel             fill.go
+//	fill        Port.Flush gives free frames to the kernel, as few     fill.go
+//	            as are enough: the cache shall hold them               supply.go
 //	            the steering program (package bpf) redirects the packet, with 16
 //	            bytes of metadata in front of it; the kernel or the card writes both
 //	rx          the descriptor appears in the rx queue                 rx.go

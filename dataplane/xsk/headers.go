@@ -88,16 +88,16 @@ func (h *headers) parseUDP(b []byte, at int) bool {
 	return true
 }
 
-// from is the sender of a parsed packet.
-func (h *headers) from(packet []byte) port.Addr {
-	a := port.Addr{Port: binary.BigEndian.Uint16(packet[h.udp():])}
+// readFrom reads the sender of a parsed packet.
+func (h *headers) readFrom(packet []byte, a *port.Addr) {
+	a.Port = binary.BigEndian.Uint16(packet[h.udp():])
 	if h.v6 {
 		copy(a.IP[:], packet[h.ip+8:])
-		return a
+		return
 	}
-	a.IP[10], a.IP[11] = 0xff, 0xff
-	copy(a.IP[12:], packet[h.ip+12:h.ip+16])
-	return a
+	const mapped = 0xffff << 16 // an IPv4 address in an IPv6 one
+	binary.LittleEndian.PutUint64(a.IP[:], 0)
+	binary.LittleEndian.PutUint64(a.IP[8:], mapped|uint64(binary.LittleEndian.Uint32(packet[h.ip+12:]))<<32)
 }
 
 // localPort is the port to which a parsed packet went.

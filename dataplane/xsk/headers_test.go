@@ -48,8 +48,10 @@ func TestParse(t *testing.T) {
 		if h.v6 {
 			want.IP = netip.MustParseAddr("fd00::2").As16()
 		}
-		if h.from(packet) != want || h.localPort(packet) != testPortBase {
-			t.Errorf("%s: from %v to port %d", name, h.from(packet), h.localPort(packet))
+		from := port.Addr{IP: [16]byte{1, 2, 3, 4, 5, 6, 7, 8}} // what was in its place is gone
+		h.readFrom(packet, &from)
+		if from != want || h.localPort(packet) != testPortBase {
+			t.Errorf("%s: from %v to port %d", name, from, h.localPort(packet))
 		}
 		got := packet[h.payload : int(h.payload)+int(h.bytes)]
 		if string(got) != sampleText && len(got) != 0 {

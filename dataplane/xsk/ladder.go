@@ -89,6 +89,8 @@ func (e *LadderError) Unwrap() []error {
 	return errs
 }
 
+const ethernetAddressBytes = 6
+
 var allRungs = []port.Rung{port.RungXDPZeroCopy, port.RungXDPCopy, port.RungXDPGeneric}
 
 // OpenLadder takes the first rung on which everything works: program, and a port for
@@ -106,6 +108,9 @@ func OpenLadder(o LadderOptions) (*Ladder, error) {
 	}
 	if len(o.Rungs) == 0 {
 		o.Rungs = allRungs
+	}
+	if len(o.Steer.Address) == 0 && len(link.HardwareAddr) == ethernetAddressBytes {
+		o.Steer.Address = link.HardwareAddr
 	}
 	if features, err := readFeatures(link.Index); err == nil && features.Known {
 		o.zeroCopySegments = features.ZeroCopyMaxSegments

@@ -58,9 +58,11 @@ type Options struct {
 	Slabs *Slabs
 
 	Frames     int // frames in all; 0 = 4,096
-	FrameBytes int // 2,048 or 4,096; 0 = 4,096
+	FrameBytes int // 2,048 or 4,096; 0 = 4,096, but a Port chooses by the MTU
 	Slots      int // entries in each queue, a power of two; 0 = half of Frames, rounded up
 	MaxBatch   int // datagrams a Recv or Send takes; 0 = 64
+	// HeadroomBytes are kept free in front of received packets, beyond the kernel's 256.
+	HeadroomBytes int
 
 	Huge     alloc.Huge // 2 MiB pages for the frames
 	NUMANode int        // alloc.NoNUMA for any. The zero value is node 0
@@ -115,6 +117,8 @@ func (o Options) check() error {
 		return fmt.Errorf("xsk: frames of %d bytes: the kernel takes 2,048 or 4,096", o.FrameBytes)
 	case o.Frames < 8 || o.Frames > 1<<22:
 		return fmt.Errorf("xsk: %d frames: take 8 to 4,194,304", o.Frames)
+	case o.HeadroomBytes < 0 || o.HeadroomBytes > 512:
+		return fmt.Errorf("xsk: headroom of %d bytes: take 0 to 512", o.HeadroomBytes)
 	case o.Slots < 4 || o.Slots > 1<<17 || o.Slots&(o.Slots-1) != 0:
 		return fmt.Errorf("xsk: queues of %d entries: take a power of two from 4 to 131,072", o.Slots)
 	case o.MaxBatch < 1 || o.MaxBatch > o.Slots:

@@ -29,9 +29,13 @@ type PortOptions struct {
 	MTU int
 }
 
-// dataOffsetBytes is where packets begin in a frame that we fill ourselves, and
-// where the kernel begins (XDP_PACKET_HEADROOM).
-const dataOffsetBytes = unix.XDP_PACKET_HEADROOM
+// dataOffsetBytes is where packets begin in a frame, whether the kernel fills it or we.
+// The headroom makes the payload of an untagged IPv4 packet begin with a cache line,
+// and puts metadata and headers into the one before it.
+const (
+	headroomBytes   = 22
+	dataOffsetBytes = unix.XDP_PACKET_HEADROOM + headroomBytes
+)
 
 // Port is the port of one hardware queue.
 type Port struct {
@@ -48,13 +52,13 @@ type Port struct {
 	slots   int    // of inTx, those that stand for a slot
 	txDescs uint32 // descriptors sent, not reclaimed; never more than the completion queue has entries
 
-	fillTarget int  // frames to keep in the fill queue
-	refused    bool // the last Send took less than all
-	partial    partial
-	chain      chain
-	bounces    bounces
-	tokens     tokens
-	drops      port.Drops // our own; the kernel's are added in Drops
+	supply  supply
+	refused bool // the last Send took less than all
+	partial partial
+	chain   chain
+	bounces bounces
+	tokens  tokens
+	drops   port.Drops // our own; the kernel's are added in Drops
 }
 
 type place uint8
@@ -95,10 +99,12 @@ func Open(o PortOptions) (*Port, error) {
 			return nil, err
 		}
 	}
-	mtu, err := pathMTU(&o)
+	mtu, linkMTU, err := mtus(&o)
 	if err != nil {
 		return nil, err
 	}
+	o.HeadroomBytes = headroomBytes
+	o.FrameBytes = orElse(o.FrameBytes, o.frameBytes(linkMTU))
 	sock, err := OpenSocket(o.Options)
 	if err != nil {
 		return nil, err
@@ -114,24 +120,27 @@ func Open(o PortOptions) (*Port, error) {
 	return p, nil
 }
 
-func pathMTU(o *PortOptions) (int, error) {
-	link, err := net.InterfaceByName(o.Interface)
+// mtus returns the MTU of the path, and that of the interface: packets received may be
+// that long.
+func mtus(o *PortOptions) (path, link int, err error) {
+	found, err := net.InterfaceByName(o.Interface)
 	if err != nil {
-		return 0, fmt.Errorf("xsk: interface %s: %w", o.Interface, err)
+		return 0, 0, fmt.Errorf("xsk: interface %s: %w", o.Interface, err)
 	}
+	path, link = found.MTU, found.MTU
 	if o.MTU > 0 {
-		return min(o.MTU, link.MTU), nil
+		path = min(path, o.MTU)
 	}
-	return link.MTU, nil
+	return path, link, nil
 }
 
 func newPort(o PortOptions, mtu int) *Port {
 	p := &Port{
 		opt: o, caps: capsOf(&o, mtu),
-		frames:     make([]frame, o.Frames),
-		free:       make([]port.Frame, 0, o.Frames),
-		fillTarget: min(o.Slots, o.Frames/2),
-		tokens:     newTokens(o.Frames),
+		frames: make([]frame, o.Frames),
+		free:   make([]port.Frame, 0, o.Frames),
+		supply: newSupply(&o),
+		tokens: newTokens(o.Frames),
 	}
 	if o.MultiBuffer {
 		p.bounces = newBounces(bounceCount, max(mtu, o.FrameBytes)+ethernetBytes+vlanBytes)
@@ -192,17 +201,22 @@ func (p *Port) packet(f port.Frame) []byte {
 	return p.sock.umem.frame(uint32(f))[fr.start:]
 }
 
-// lend hands f to the caller.
-func (p *Port) lend(f port.Frame) port.Rx {
+// lend hands a frame to the loop.
+func (p *Port) lend(f port.Frame) (rx port.Rx) {
+	p.lendInto(&rx, f)
+	return rx
+}
+
+// lendInto writes each field in its place: a copy of what was just written stalls.
+func (p *Port) lendInto(rx *port.Rx, f port.Frame) {
 	fr := &p.frames[f]
 	fr.place = placeHeld
 	p.held++
 	packet := p.packet(f)
 	at := int(fr.headers.payload)
-	return port.Rx{
-		Frame: f, Payload: packet[at : at+int(fr.headers.bytes)], From: fr.headers.from(packet),
-		LocalPort: fr.headers.localPort(packet), Queue: fr.queue, ArrivedNanos: fr.arrivedNanos,
-	}
+	rx.Frame, rx.Payload, rx.More = f, packet[at:at+int(fr.headers.bytes)], nil
+	fr.headers.readFrom(packet, &rx.From)
+	rx.LocalPort, rx.Queue, rx.ArrivedNanos = fr.headers.localPort(packet), fr.queue, fr.arrivedNanos
 }
 
 // isHeld guards against frames that the caller does not hold: taking such a frame
@@ -268,7 +282,7 @@ func (p *Port) Flush() error {
 
 // refill gives free frames to the kernel, up to the target.
 func (p *Port) refill() {
-	n := int(p.sock.fill.room(uint32(max(0, min(p.fillTarget-p.inFill, len(p.free))))))
+	n := int(p.sock.fill.room(uint32(max(0, min(p.supply.frames-p.inFill, len(p.free))))))
 	for range n {
 		f, _ := p.popFree()
 		p.frames[f].place = placeFill

@@ -27,6 +27,10 @@ func (q *rxQueue) get() Desc {
 	return d
 }
 
+// peek reads an entry that follows so many others that have not been read either. The
+// caller has made sure that there is one.
+func (q *rxQueue) peek(ahead uint32) Desc { return q.descs[(q.next+ahead)&q.mask] }
+
 // release gives the entries that were read back to the kernel.
 func (q *rxQueue) release() { atomic.StoreUint32(q.consumer, q.next) }
 

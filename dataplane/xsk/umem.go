@@ -25,6 +25,7 @@ type umem struct {
 	frameBytes  uint64
 	slabBase    uintptr // where the caller's mapping of the slabs begins; 0 = no slabs
 	slabBytes   uint64
+	headroom    uint32        // in front of received packets, beyond the kernel's
 	unaligned   bool          // packets may lie anywhere: the slabs are on 2 MiB pages
 	region      *alloc.Region // owner of the memory when there are no slabs
 	mapping     []byte        // owner of the memory when there are
@@ -34,6 +35,7 @@ func openUmem(o *Options) (*umem, error) {
 	u := &umem{
 		framesBytes: uint64(o.Frames) * uint64(o.FrameBytes),
 		frameBytes:  uint64(o.FrameBytes),
+		headroom:    uint32(o.HeadroomBytes),
 	}
 	if o.Slabs != nil {
 		return u, u.mapWithSlabs(o.Slabs)
@@ -87,6 +89,14 @@ func (u *umem) plain(addr uint64) uint64 {
 	return addr&addrMask + addr>>offsetShift
 }
 
+// prefetch asks for headers and beginning of a packet received at an address from the
+// kernel.
+func (u *umem) prefetch(addr uint64) {
+	if addr = u.plain(addr); addr < u.framesBytes {
+		prefetch3(&u.memory[addr])
+	}
+}
+
 // frame is the whole chunk of a frame.
 func (u *umem) frame(i uint32) []byte {
 	at := uint64(i) * u.frameBytes
@@ -107,7 +117,7 @@ func (u *umem) close() error {
 
 func (u *umem) registration() unix.XDPUmemReg {
 	r := unix.XDPUmemReg{
-		Addr: uint64(addressOf(u.memory)), Len: uint64(len(u.memory)), Size: uint32(u.frameBytes),
+		Addr: uint64(addressOf(u.memory)), Len: uint64(len(u.memory)), Size: uint32(u.frameBytes), Headroom: u.headroom,
 	}
 	if u.unaligned {
 		r.Flags = unix.XDP_UMEM_UNALIGNED_CHUNK_FLAG

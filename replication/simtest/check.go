@@ -18,17 +18,19 @@ type checker struct {
 	history map[*key][]*acked
 	good    map[goodKey]vouched
 	follow  map[ringKey][]uint64
-	wiped   map[uint64]int64  // by machine: when it last lost items
-	epochs  map[uint64]uint32 // by machine: the newest it has published
-	life    map[sight]int64   // last sign of life
+	wiped   map[uint64]int64   // by machine: when it last lost items
+	out     map[goodKey]uint32 // by machine: the last epoch in which it was no replica of the key
+	epochs  map[uint64]uint32  // by machine: the newest it has published
+	life    map[sight]int64    // last sign of life
 	accused map[promise]bool
 	grants  map[[2]uint64]int64 // by witness and leader: when granted last
+	late    map[partKey]int64
 	counts  Counts
 }
 
 // Counts tell what happened in a run, to see that it was no quiet one.
 type Counts struct {
-	Acked, Degraded, Replicated, Lost, Promotions, Epochs, Handovers uint64
+	Acked, Degraded, Replicated, Lost, Alone, Promotions, Epochs, Handovers uint64
 }
 
 type lead struct {
@@ -55,6 +57,7 @@ type goodKey struct {
 // vouched is when a leader last said that the followers of a key are in sync.
 type vouched struct {
 	at        int64
+	epoch     uint32
 	followers []uint64
 }
 
@@ -70,8 +73,8 @@ type promise struct {
 
 func newChecker(w *world) *checker {
 	return &checker{
-		w: w, leads: map[*key]lead{}, history: map[*key][]*acked{}, good: map[goodKey]vouched{}, wiped: map[uint64]int64{}, follow: map[ringKey][]uint64{},
-		epochs: map[uint64]uint32{}, life: map[sight]int64{}, accused: map[promise]bool{}, grants: map[[2]uint64]int64{},
+		w: w, leads: map[*key]lead{}, history: map[*key][]*acked{}, good: map[goodKey]vouched{}, out: map[goodKey]uint32{}, wiped: map[uint64]int64{}, follow: map[ringKey][]uint64{},
+		epochs: map[uint64]uint32{}, life: map[sight]int64{}, accused: map[promise]bool{}, grants: map[[2]uint64]int64{}, late: map[partKey]int64{},
 	}
 }
 
@@ -151,11 +154,15 @@ func (c *checker) mayLose(from, to *machine, k *key, a *acked) bool {
 		return c.wiped[to.id] > a.at
 	}
 	v := c.good[goodKey{from.id, k}]
+	if c.out[goodKey{to.id, k}] > v.epoch {
+		return true // it has not been whole since, and the acknowledgements said so
+	}
 	moved := v.at > a.at && !slices.Contains(v.followers, to.id)
 	if a.waited && a.by == from.id && !moved && slices.Contains(a.followers, to.id) && c.wiped[to.id] <= a.at {
 		return false
 	}
-	return !slices.Contains(v.followers, to.id) || v.at <= c.wiped[to.id] || a.at >= v.at-c.w.cfg.LagNanos-millisecond
+	sure := v.at - c.w.cfg.LagNanos - millisecond
+	return !slices.Contains(v.followers, to.id) || sure <= c.wiped[to.id] || a.at >= sure
 }
 
 func (c *checker) wrote(m *machine, k *key, version uint64, _ bool) {
@@ -169,6 +176,10 @@ func (c *checker) acked(m *machine, k *key, version uint64, degraded, waited boo
 	c.w.note("ack", m.id, uint64(k.name), version)
 	c.counts.Acked++
 	if l := c.leads[k]; l.m != m {
+		if c.w.cfg.AcceptPartitioned && degraded && l.epoch > m.dp.ring.Epoch() {
+			c.counts.Alone++
+			return // it will lose to the newer epoch, and has said so
+		}
 		c.fail("machine %d acknowledges %v version %x while %d leads in epoch %d", m.id, k, version, idOf(l.m), l.epoch)
 	}
 	list := c.history[k]
@@ -227,7 +238,7 @@ func (c *checker) vouch(m *machine) {
 		if c.leads[k].m != m || m.dp.degraded.Contains(k.hash) || !m.dp.ring.Owns(m.id, k.hash) {
 			continue
 		}
-		c.good[goodKey{m.id, k}] = vouched{c.w.now, c.followers(m, k)}
+		c.good[goodKey{m.id, k}] = vouched{c.w.now, m.dp.ring.Epoch(), c.followers(m, k)}
 	}
 }
 
@@ -292,11 +303,25 @@ func (c *checker) applies(m *machine, b replication.Batch) {
 	}
 }
 
-// appliesPart: no delete since a part was read may be forgotten when it is applied.
-func (c *checker) appliesPart(m *machine, records []record) {
+// appliesPart notes a part in whose time deletes were forgotten.
+func (c *checker) appliesPart(m *machine, records []record, done replication.PartApplied) (late bool) {
 	if age := c.w.now - records[0].at; age > c.w.cfg.TombstoneNanos {
-		c.fail("machine %d applies a part that was read %d ms ago", m.id, age/millisecond)
+		c.late[partKey{m.id, done.ID, done.Number}] = age
+		late = true
 	}
+	return late
+}
+
+// takesPart: no delete since a part was read may be forgotten when it is applied.
+func (c *checker) takesPart(m *machine, a replication.PartAck) {
+	if age, late := c.late[partKey{m.id, a.ID, a.Number}]; late {
+		c.fail("machine %d takes a part that was read %d ms before it was applied", m.id, age/millisecond)
+	}
+}
+
+type partKey struct {
+	machine, id uint64
+	number      uint32
 }
 
 // committed looks at a change of the ring.
@@ -317,10 +342,23 @@ func (c *checker) committed(old, now replication.Record) {
 			c.fail("epoch %d begins without items, but machine %d has some", now.Epoch(), id)
 		}
 	}
+	c.leftOut(now.Ring)
 	for _, m := range now.Ring.Members() {
 		was := old.Ring.Member(m.ID)
 		if m.State == ring.Down && was != nil && was.State.Serves() {
 			c.promoted(old, m.ID)
+		}
+	}
+}
+
+// leftOut notes who is no replica of a key any more: what it was vouched to have it
+// need not keep.
+func (c *checker) leftOut(r *ring.Ring) {
+	for _, k := range c.w.keys {
+		for _, m := range c.w.machines {
+			if !r.Holds(m.id, k.hash) {
+				c.out[goodKey{m.id, k}] = r.Epoch()
+			}
 		}
 	}
 }

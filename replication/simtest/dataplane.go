@@ -124,12 +124,13 @@ func (d *dataPlane) has(k *key) uint64 {
 	return v
 }
 
-// apply takes a mutation from elsewhere.
-func (d *dataPlane) apply(r record) {
+// apply takes a mutation from elsewhere. One of a part that came too late may bring back
+// what was deleted, until the repair that does not count it is done again.
+func (d *dataPlane) apply(r record, late bool) {
 	if r.version <= d.has(r.key) {
 		return
 	}
-	if r.version < d.ever[r.key] && !r.deleted { // an older delete finds nothing, and leaves nothing
+	if r.version < d.ever[r.key] && !r.deleted && !late { // an older delete finds nothing, and leaves nothing
 		d.m.w.check.fail("machine %d: %v goes back from %x to %x", d.m.id, r.key, d.ever[r.key], r.version)
 	}
 	d.version[r.key.shard] = max(d.version[r.key.shard], r.version)

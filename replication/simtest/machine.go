@@ -34,6 +34,7 @@ type machine struct {
 	positions  map[uint64][]uint64 // on the board
 	dp         *dataPlane
 
+	applies []order
 	pieces  [shards][]piece
 	reading bool
 	scans   map[uint64]*scan // by receiver
@@ -95,7 +96,7 @@ func (m *machine) boot(cold bool) {
 func (m *machine) startControl(cold bool) {
 	m.life++
 	m.running = true
-	m.inbox = nil
+	m.inbox, m.applies = nil, nil
 	m.scans = map[uint64]*scan{}
 	m.pieces = [shards][]piece{}
 	origin := replication.Origin{Self: m.id, Life: m.life<<40 | uint64(m.w.now/millisecond), Shards: shards, Remembered: m.remembered, Positions: m.positions}
@@ -184,6 +185,7 @@ func (m *machine) restartData(away int64) {
 	m.w.after(away, func() {
 		if m.life == life {
 			m.dp.start()
+			m.applies = nil // it maps another board
 			m.event(replication.DataPlane{Up: true, SinceNanos: m.dp.since})
 		}
 	})
@@ -238,15 +240,15 @@ func (m *machine) step(ev replication.Event, records []record) {
 		return
 	}
 	m.stepping = true
-	for len(m.inbox) > 0 {
-		next := m.inbox[0]
-		m.inbox = m.inbox[1:]
-		for _, a := range slices.Clone(m.node.Step(m.local(), next.ev)) {
+	for i := 0; i < len(m.inbox); i++ {
+		next := m.inbox[i]
+		for _, a := range m.node.Step(m.local(), next.ev) {
 			m.records = next.records
 			m.carryOut(a)
 		}
 	}
-	m.stepping = false
+	clear(m.inbox)
+	m.inbox, m.stepping = m.inbox[:0], false
 }
 
 // delivery is an event, and the records that its message carried.
@@ -259,7 +261,7 @@ func (m *machine) controllerEvent(ev replication.Event) {
 	if !m.running || m.paused {
 		return
 	}
-	for _, a := range slices.Clone(m.controller.Step(m.local(), ev)) {
+	for _, a := range m.controller.Step(m.local(), ev) {
 		switch v := a.(type) {
 		case replication.Swap:
 			m.w.etcd.swap(m, v.Record)
@@ -310,14 +312,15 @@ func (m *machine) carryOutItems(a replication.Action) {
 		}
 	case replication.Apply:
 		m.w.check.applies(m, v.Batch)
-		m.apply(m.records, replication.Applied{From: v.From, Life: v.Batch.Life, Shard: v.Batch.Shard, Upto: v.Batch.Upto})
+		m.enqueue(nil, nil, m.records, replication.Applied{From: v.From, Life: v.Batch.Life, Shard: v.Batch.Shard, Upto: v.Batch.Upto})
 	case replication.ApplyPart:
-		m.w.check.appliesPart(m, m.records)
+		var stretch []record
 		if v.Replace {
-			m.dp.replace(m.records, v.Part.Upto)
+			stretch = m.records
 		}
-		m.apply(m.records, replication.PartApplied{From: v.From, ID: v.Part.ID, Number: v.Part.Number})
+		m.enqueue(stretch, v.Part.Upto, m.records, replication.PartApplied{From: v.From, ID: v.Part.ID, Number: v.Part.Number})
 	case replication.Drop:
+		m.applyAll(len(m.applies))
 		m.dp.drop(v.Ranges)
 	case replication.Scan:
 		m.scan(v)
@@ -373,6 +376,9 @@ func (m *machine) send(v replication.Send) {
 			to.event(ev)
 		})
 	case replication.Stream:
+		if a, ok := v.Message.(replication.PartAck); ok {
+			m.w.check.takesPart(m, a)
+		}
 		m.sendRecords(v.To, v.Message, nil)
 	case replication.ToController:
 		report := v.Message.(replication.Report)
@@ -418,16 +424,58 @@ func (m *machine) receive(from uint64, msg replication.Message, records []record
 	}
 }
 
-func (m *machine) apply(records []record, done replication.Event) {
-	for _, r := range records {
+// order waits in the apply queue for the data plane.
+type order struct {
+	replace []record // whose stretch gives way first
+	upto    []uint64
+	records []record
+	done    replication.Event
+}
+
+// enqueue hands an order to the data plane, which takes it a moment later.
+func (m *machine) enqueue(replace []record, upto []uint64, records []record, done replication.Event) {
+	m.applies = append(m.applies, order{replace, upto, records, done})
+	if len(m.applies) > 1 {
+		return
+	}
+	life, delay := m.dp.since, m.w.between(20*microsecond, 500*microsecond)
+	if m.w.chance(0.005) {
+		delay += m.w.between(0, 300*millisecond) // the queue is full
+	}
+	m.w.after(delay, func() {
+		m.serve(func() {
+			if m.dp.since == life {
+				m.applyAll(len(m.applies))
+			}
+		})
+	})
+}
+
+func (m *machine) applyAll(count int) {
+	orders := m.applies[:count]
+	m.applies = nil
+	for _, o := range orders {
+		m.apply(o)
+	}
+}
+
+func (m *machine) apply(o order) {
+	late := false
+	if part, ok := o.done.(replication.PartApplied); ok {
+		late = m.w.check.appliesPart(m, o.records, part)
+	}
+	if o.replace != nil {
+		m.dp.replace(o.replace, o.upto)
+	}
+	for _, r := range o.records {
 		if r.key != nil {
-			m.dp.apply(r)
+			m.dp.apply(r, late)
 		}
 	}
-	if a, ok := done.(replication.Applied); ok {
+	if a, ok := o.done.(replication.Applied); ok {
 		m.keepPosition(a)
 	}
-	m.event(done)
+	m.event(o.done)
 }
 
 func (m *machine) keepPosition(a replication.Applied) {
@@ -511,7 +559,7 @@ func (m *machine) scan(v replication.Scan) {
 	}
 	s.records[0].to = s.at
 	done := replication.Scanned{To: v.To, ID: v.ID, Bytes: recordBytes * len(s.records), Records: uint32(len(s.records)), Last: s.at == len(m.w.keys), Upto: upto}
-	life := m.life
+	life, since := m.life, m.dp.since
 	delay := m.w.between(100*microsecond, 5*millisecond)
 	if m.w.chance(0.05) && !m.w.calm {
 		delay += m.w.between(0, m.w.cfg.TombstoneNanos)
@@ -520,7 +568,7 @@ func (m *machine) scan(v replication.Scan) {
 		delay += m.w.between(m.w.cfg.TombstoneNanos, 2*m.w.cfg.TombstoneNanos)
 	}
 	m.w.after(delay, func() {
-		if m.life == life {
+		if m.life == life && m.dp.running && m.dp.since == since {
 			m.event(done)
 		}
 	})

@@ -38,6 +38,7 @@ func (c *Counts) add(o Counts) {
 	c.Degraded += o.Degraded
 	c.Replicated += o.Replicated
 	c.Lost += o.Lost
+	c.Alone += o.Alone
 	c.Promotions += o.Promotions
 	c.Epochs += o.Epochs
 	c.Handovers += o.Handovers

@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"hash"
@@ -49,38 +48,66 @@ type scheduled struct {
 
 type eventQueue []scheduled
 
-func (q eventQueue) Len() int { return len(q) }
-func (q eventQueue) Less(i, j int) bool {
+func (q eventQueue) before(i, j int) bool {
 	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].number < q[j].number
 }
-func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *eventQueue) Push(x any)   { *q = append(*q, x.(scheduled)) }
-func (q *eventQueue) Pop() any {
-	old := *q
-	last := old[len(old)-1]
-	old[len(old)-1] = scheduled{}
-	*q = old[:len(old)-1]
-	return last
+
+// push and pop keep a heap in which each has four below it.
+func (q *eventQueue) push(s scheduled) {
+	h := append(*q, s)
+	*q = h
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 4
+		if !h.before(i, up) {
+			return
+		}
+		h[i], h[up] = h[up], h[i]
+		i = up
+	}
+}
+
+func (q *eventQueue) pop() scheduled {
+	h := *q
+	first, last := h[0], len(h)-1
+	h[0] = h[last]
+	h[last] = scheduled{}
+	h = h[:last]
+	*q = h
+	for i := 0; ; {
+		least := i
+		for j := 4*i + 1; j <= 4*i+4 && j < len(h); j++ {
+			if h.before(j, least) {
+				least = j
+			}
+		}
+		if least == i {
+			return first
+		}
+		h[i], h[least] = h[least], h[i]
+		i = least
+	}
 }
 
 // after lets something happen later.
 func (w *world) after(delay int64, run func()) {
 	w.number++
-	heap.Push(&w.queue, scheduled{w.now + max(delay, 0), w.number, run})
+	w.queue.push(scheduled{w.now + max(delay, 0), w.number, run})
 }
 
 // every repeats until the run ends.
 func (w *world) every(period int64, run func()) {
-	w.after(period, func() {
+	var again func()
+	again = func() {
 		run()
-		w.every(period, run)
-	})
+		w.after(period, again)
+	}
+	w.after(period, again)
 }
 
 // runUntil lets everything happen up to a time, or to the first broken invariant.
 func (w *world) runUntil(end int64) {
 	for len(w.queue) > 0 && w.queue[0].at <= end && w.check.broken == "" {
-		next := heap.Pop(&w.queue).(scheduled)
+		next := w.queue.pop()
 		w.now = next.at
 		w.steps++
 		next.run()
@@ -123,6 +150,7 @@ func newWorld(seed uint64, fault plant.Fault, verbose func(string)) *world {
 	w.cfg = replication.Config{
 		TombstoneNanos: 4 * second, RepairBytesPerSecond: 400_000, RetainBytes: 150_000, LossNanos: 5 * second,
 	}.WithDefaults().Plant(fault)
+	w.cfg.AcceptPartitioned = seed%5 == 4
 	members := 3 + int(seed%3)
 	w.cfg.Expect = members
 	w.net = newNetwork(w)

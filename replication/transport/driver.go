@@ -71,6 +71,7 @@ type Write struct {
 	Key     []byte
 	Hash    uint64
 	Version uint64 // copies of a lower one are old
+	Cached  bool   // there may be some
 }
 
 // Driver carries out what a Node wants.
@@ -256,6 +257,9 @@ func (d *Driver) take(ev any) {
 		d.followMembers()
 	case replication.Received:
 		d.heard.note(e.From, d.cfg.Clock())
+		d.step(e)
+	case replication.Traced:
+		d.cfg.Log.Debug("sign of death of a member", "member", e.Of, "sign", e.Sign)
 		d.step(e)
 	case replication.Heard:
 		d.heard.note(e.From, d.cfg.Clock())

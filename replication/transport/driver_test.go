@@ -382,10 +382,12 @@ func TestAJoiningNodeIsRepaired(t *testing.T) {
 	until(t, "writes", func() bool { return f.nodes[1].ask(putOp("first", "v")).Status == wire.StatusOK })
 	const items = 3000
 	for i := range items {
-		f.nodes[1].ask(putOp(fmt.Sprint("key-", i), fmt.Sprint("value-", i)))
+		put := putOp(fmt.Sprint("key-", i), fmt.Sprint("value-", i))
+		until(t, "a write", func() bool { return f.nodes[1].ask(put).Status == wire.StatusOK })
 	}
 	for i := range 100 {
-		f.nodes[1].ask(wire.Op{Code: wire.Delete, Key: []byte(fmt.Sprint("key-", i))})
+		remove := wire.Op{Code: wire.Delete, Key: []byte(fmt.Sprint("key-", i))}
+		until(t, "a delete", func() bool { s := f.nodes[1].ask(remove).Status; return s == wire.StatusOK || s == wire.StatusNotFound })
 	}
 	joining := f.ring(2, member(1, ring.Active), member(2, ring.Joining))
 	f.etcd.put(joining, []uint64{1})

@@ -109,6 +109,9 @@ func (r *logReader) take(m *board.Mutation, current *piece, born int64, report f
 		if m.Version <= r.skipTo {
 			return
 		}
+		if current.upto != 0 && m.Version>>40 != current.upto>>40 {
+			r.close(current, born, report) // a piece is of one epoch
+		}
 		current.bytes = m.Append(current.bytes)
 		current.upto = m.Version
 		r.skipTo = m.Version

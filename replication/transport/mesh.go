@@ -109,17 +109,27 @@ func (m *mesh) accept(conn net.Conn, may func(peer uint64) bool) {
 }
 
 // knock finds out whether a node that dialled, and whose connection ended without a
-// reset, is gone: its port says so on a machine that lives. Who dials knows anyway.
+// reset, is gone: its port says so on a machine that lives. Who dials knows anyway. It
+// knocks more than once: a dying process may still listen when its connections have
+// ended, and what was on its way from it makes the first sign look outdated.
 func (m *mesh) knock(peer uint64) {
-	ctx, cancel := context.WithTimeout(m.ctx, dialTimeout)
-	defer cancel()
-	conn, err := m.dial(ctx, peer)
-	if err == nil {
-		conn.Close()
-		return
-	}
-	if isReset(err) {
-		m.post(replication.Traced{Of: peer, Sign: replication.ConnectionReset})
+	for pause := redialShortest; pause <= redialLongest && !m.linked(peer); pause *= 2 {
+		ctx, cancel := context.WithTimeout(m.ctx, dialTimeout)
+		conn, err := m.dial(ctx, peer)
+		cancel()
+		switch {
+		case err == nil:
+			conn.Close()
+		case isReset(err):
+			m.post(replication.Traced{Of: peer, Sign: replication.ConnectionReset})
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-m.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
 	}
 }
 

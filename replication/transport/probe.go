@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 
 // prober asks members for signs of life over their data path: a PING to the first
 // shard's port. A socket for each member, connected, so that an unreachable port is
-// told.
+// told, and a lifeline, which tells it more surely.
 type prober struct {
 	post func(any)
 
@@ -26,8 +27,14 @@ type prober struct {
 }
 
 type probeSocket struct {
-	addr netip.AddrPort
-	udp  *net.UDPConn
+	addr   netip.AddrPort
+	udp    *net.UDPConn
+	cancel context.CancelFunc // of the lifeline
+}
+
+func (s *probeSocket) close() {
+	s.cancel()
+	s.udp.Close()
 }
 
 func newProber() *prober { return &prober{socks: map[uint64]*probeSocket{}} }
@@ -45,15 +52,17 @@ func (p *prober) set(member uint64, addr netip.AddrPort) {
 		return
 	}
 	if s := p.socks[member]; s != nil {
-		s.udp.Close()
+		s.close()
 		delete(p.socks, member)
 	}
 	udp, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return // no route now: silence is what it looks like
 	}
-	p.socks[member] = &probeSocket{addr: addr, udp: udp}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.socks[member] = &probeSocket{addr: addr, udp: udp, cancel: cancel}
 	p.reading.Go(func() { p.read(member, udp) })
+	p.reading.Go(func() { p.holdLifeline(ctx, member, addr) })
 }
 
 // probe sends a PING.
@@ -106,7 +115,7 @@ func (p *prober) close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, s := range p.socks {
-		s.udp.Close()
+		s.close()
 	}
 	p.mu.Unlock()
 	p.reading.Wait()

@@ -26,7 +26,7 @@ func (d *Driver) noteWrite(m *board.Mutation) {
 	w := &d.writes
 	from := len(w.keys)
 	w.keys = append(w.keys, m.Key...)
-	w.writes = append(w.writes, Write{Key: w.keys[from:len(w.keys):len(w.keys)], Hash: m.Hash, Version: version})
+	w.writes = append(w.writes, Write{Key: w.keys[from:len(w.keys):len(w.keys)], Hash: m.Hash, Version: version, Cached: m.Cached})
 }
 
 // tellWrites tells of the writes that were read in this turn.

@@ -14,6 +14,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -69,8 +71,8 @@ func DevFiles(dir, holder string) Files {
 	}
 }
 
-// DevRevoke puts the certificates of these holders, as they stand in dir, on the
-// set's revocation list.
+// DevRevoke puts all certificates of these holders that the set's authority has issued
+// so far on its revocation list: a connection may rest on one that was renewed since.
 func DevRevoke(dir string, now time.Time, holders ...string) error {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -85,8 +87,16 @@ func DevRevoke(dir string, now time.Time, holders ...string) error {
 		if err != nil {
 			return fmt.Errorf("%s has no certificate in %s: %w", holder, dir, err)
 		}
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
-			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: now})
+		serials, err := ca.issued(holder)
+		if err != nil {
+			return err
+		}
+		for _, serial := range append(serials, cert.SerialNumber) {
+			if !slices.ContainsFunc(list.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool { return e.SerialNumber.Cmp(serial) == 0 }) {
+				list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+					x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
+			}
+		}
 	}
 	return ca.writeList(list.RevokedCertificateEntries, new(big.Int).Add(list.Number, big.NewInt(1)), now)
 }
@@ -181,11 +191,50 @@ func (a *authority) issue(holder string, id Identity, hosts []string, opts DevOp
 	if err != nil {
 		return fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
+	if err := a.record(holder, template.SerialNumber); err != nil {
+		return err
+	}
 	files := DevFiles(a.dir, holder)
 	if err := writeKey(files.Key, key); err != nil {
 		return err
 	}
 	return writeFile(files.Cert, pemOf("CERTIFICATE", der), 0o644)
+}
+
+// issuedFile has a line for each certificate that was issued: holder, serial number.
+const issuedFile = "ca-issued.txt"
+
+func (a *authority) record(holder string, serial *big.Int) error {
+	f, err := os.OpenFile(a.path(issuedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("note what is issued: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s %x\n", holder, serial)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("note what is issued: %w", err)
+	}
+	return nil
+}
+
+// issued are the serial numbers of a holder's certificates. A set may be older than
+// the file.
+func (a *authority) issued(holder string) (serials []*big.Int, err error) {
+	text, err := os.ReadFile(a.path(issuedFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read what was issued: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name != holder {
+			continue
+		}
+		serial, ok := new(big.Int).SetString(number, 16)
+		if !ok {
+			return nil, fmt.Errorf("%s: %q is no serial number", a.path(issuedFile), number)
+		}
+		serials = append(serials, serial)
+	}
+	return serials, nil
 }
 
 func (a *authority) list() (*x509.RevocationList, error) {

@@ -79,6 +79,47 @@ func TestDevCA(t *testing.T) {
 	}
 }
 
+// TestRevokedWithAllThatCameBefore: a connection may rest on a certificate that was
+// renewed since; whoever is revoked has none left.
+func TestRevokedWithAllThatCameBefore(t *testing.T) {
+	now := time.Now()
+	dir := set(t, now, time.Hour)
+	former, err := readCertificate(DevFiles(dir, "node-1").Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue(t, dir, now, time.Hour)
+	for range 2 { // again makes no difference
+		if err := DevRevoke(dir, now, "node-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := Open(DevFiles(dir, "node-2"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := store.current.Load().revoked
+	latest, err := readCertificate(DevFiles(dir, "node-1").Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cert := range []*x509.Certificate{former, latest} {
+		if _, is := revoked[serialOf(cert)]; !is {
+			t.Errorf("serial %x is not on the list", cert.SerialNumber)
+		}
+	}
+	if len(revoked) != 2 {
+		t.Errorf("%d are revoked, want 2", len(revoked))
+	}
+	issue(t, dir, now, time.Hour)
+	if latest, err = readCertificate(DevFiles(dir, "node-1").Cert); err != nil {
+		t.Fatal(err)
+	}
+	if _, is := revoked[serialOf(latest)]; is {
+		t.Error("a new certificate is revoked already")
+	}
+}
+
 // FuzzMaterial reads damaged files: errors, never panics.
 func FuzzMaterial(f *testing.F) {
 	dir := f.TempDir()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Listener struct {
 	store  *Store
 	config *tls.Config
 	want   *expectation
+	http   bool
 	ready  chan *tls.Conn
 	slots  chan struct{}
 	ctx    context.Context
@@ -40,7 +42,7 @@ func (s *Store) Listen(inner net.Listener, opts ServerOptions) *Listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{
 		inner: inner, store: s, config: s.ServerConfig(opts),
-		want:  &expectation{usage: x509.ExtKeyUsageClientAuth, roles: opts.Roles},
+		want: &expectation{usage: x509.ExtKeyUsageClientAuth, roles: opts.Roles}, http: opts.HTTP,
 		ready: make(chan *tls.Conn), slots: make(chan struct{}, maxHandshakes),
 		ctx: ctx, cancel: cancel, failed: make(chan struct{}),
 	}
@@ -103,6 +105,9 @@ func (l *Listener) shake(raw net.Conn) {
 		err = l.store.admit(p, conn.ConnectionState().PeerCertificates, l.want)
 	}
 	if err != nil {
+		if l.http {
+			sayTLS(raw, err)
+		}
 		_ = p.Close() // refused anyway
 		l.store.refuse(raw.RemoteAddr(), err)
 		return
@@ -111,6 +116,19 @@ func (l *Listener) shake(raw net.Conn) {
 	case l.ready <- conn:
 	case <-l.ctx.Done():
 		_ = p.Close() // nobody will ask for it
+	}
+}
+
+// sayTLS tells somebody who speaks HTTP without TLS what is wrong, in his language.
+func sayTLS(raw net.Conn, err error) {
+	var record tls.RecordHeaderError
+	if !errors.As(err, &record) || record.Conn == nil {
+		return
+	}
+	switch string(record.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET":
+		_ = raw.SetWriteDeadline(time.Now().Add(time.Second))                                                         // it is closed next
+		_, _ = io.WriteString(raw, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS; the request was HTTP.\n") // nobody to tell
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Files names what a side of a connection needs. CRL may be empty.
+// Files names what a side of a connection needs. CRL may be empty, and for a server
+// that asks nobody for a certificate (see [OpenServer]) CA may.
 type Files struct {
 	Cert string // the certificate and its intermediates, PEM
 	Key  string // its key, PEM
@@ -54,7 +55,7 @@ const fileCount = 4
 type material struct {
 	generation  uint64
 	certificate tls.Certificate
-	roots       *x509.CertPool
+	roots       *x509.CertPool // nil: peers are not asked for certificates
 	revoked     map[serial]struct{}
 	staleAt     time.Time // when the first of the lists should have been replaced; zero: never
 }
@@ -71,6 +72,9 @@ func parse(files Files, contents [fileCount][]byte) (*material, error) {
 	certificate, err := tls.X509KeyPair(contents[0], contents[1])
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
+	}
+	if files.CA == "" {
+		return &material{certificate: certificate}, nil
 	}
 	authorities, err := parseCertificates(contents[2])
 	if err != nil {

@@ -44,6 +44,22 @@ func Open(files Files, opts Options) (*Store, error) {
 	if err := files.Check(); err != nil {
 		return nil, err
 	}
+	return openFiles(files, opts)
+}
+
+// OpenServer reads the files of a server. Without authorities it lets everybody in who
+// speaks TLS, and the store cannot be dialled with.
+func OpenServer(files Files, opts Options) (*Store, error) {
+	if files.CA != "" || files.CRL != "" {
+		return Open(files, opts)
+	}
+	if err := (Files{Cert: files.Cert, Key: files.Key, CA: files.Cert}).Check(); err != nil {
+		return nil, err
+	}
+	return openFiles(files, opts)
+}
+
+func openFiles(files Files, opts Options) (*Store, error) {
 	s := &Store{files: files, log: opts.Log, now: opts.Now}
 	if s.now == nil {
 		s.now = time.Now
@@ -162,6 +178,7 @@ func (s *Store) warnOfStaleList(warned bool) bool {
 type ServerOptions struct {
 	Roles      []Role   // empty: whoever an authority has signed
 	NextProtos []string // application protocols (ALPN)
+	HTTP       bool     // a Listener tells those who speak HTTP without TLS what is wrong
 }
 
 // ServerConfig leads every handshake to the current files. Connections made with it
@@ -173,6 +190,12 @@ func (s *Store) ServerConfig(opts ServerOptions) *tls.Config {
 		NextProtos: opts.NextProtos,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			m := s.current.Load()
+			if m.roots == nil {
+				return &tls.Config{
+					MinVersion: tls.VersionTLS13, NextProtos: opts.NextProtos, Certificates: []tls.Certificate{m.certificate},
+					Time: s.now, SessionTicketsDisabled: true,
+				}, nil
+			}
 			return &tls.Config{
 				MinVersion:   tls.VersionTLS13,
 				NextProtos:   opts.NextProtos,

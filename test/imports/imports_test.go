@@ -48,7 +48,7 @@ var grants = map[string][]string{
 	"client/examples/sqlcache":   {"client"},
 	"control/pacing":             {"board"},
 	"client/clienttest":          {"client", "wire", "ring", "security", "checksum"},
-	"gateway":                    {"client"},
+	"gateway":                    {"client", "security/mtls"},
 	"loadgen":                    {"client", "wire", "shard", "alloc", "bpf", "dataplane/xsk", "loadgen/…"},
 	"loadgen/trace":              {},
 	"loadgen/synthetic":          {"loadgen/trace"},

@@ -254,7 +254,13 @@ func (s space) do(f func() error) error {
 	})
 }
 
-func (s space) start(cmd *exec.Cmd) error { return s.do(cmd.Start) }
+// start starts a command there, with precedence over others' programs.
+func (s space) start(cmd *exec.Cmd) error {
+	return s.do(func() error {
+		precede() // this thread, which ends with do
+		return cmd.Start()
+	})
+}
 
 func onOwnThread(f func() error) error {
 	done := make(chan error)

@@ -126,7 +126,9 @@ func (p *memPort) lend(rx *port.Rx, f port.Frame) {
 func (p *memPort) Send(tx []port.Tx) int {
 	for i := range tx {
 		t := &tx[i]
-		p.sent = append(p.sent, sent{t.Frame, t.Bytes, t.Tail, t.Token})
+		p.sent = p.sent[:len(p.sent)+1]
+		s := &p.sent[len(p.sent)-1]
+		s.frame, s.bytes, s.tail, s.token = t.Frame, t.Bytes, t.Tail, t.Token
 	}
 	p.held -= len(tx)
 	return len(tx)

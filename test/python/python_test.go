@@ -19,13 +19,13 @@ import (
 const clientDir = "../../clients/python"
 
 func TestVectorsAndFaults(t *testing.T) {
-	unittest(t, nil, "tests.test_vectors", "tests.test_client")
+	unittest(t, nil, "tests.test_vectors", "tests.test_client", "tests.test_ring")
 }
 
 func TestNode(t *testing.T) {
 	python := findPython(t)
 	bin := buildNode(t)
-	server := startNode(t, bin)
+	server := startNode(t, bin, 1)
 	unittest(t, []string{"GANNET_SERVER=" + server}, "tests.test_node")
 
 	// 5000 bytes take several datagrams either way.
@@ -46,6 +46,18 @@ func TestNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCluster(t *testing.T) {
+	const nodes = 3
+	server := startNode(t, buildNode(t), nodes)
+	host, first, _ := net.SplitHostPort(server)
+	port, _ := strconv.Atoi(first)
+	var servers []string
+	for n := range nodes {
+		servers = append(servers, net.JoinHostPort(host, strconv.Itoa(port+100*n))) // as gannet dev numbers them
+	}
+	unittest(t, []string{"GANNET_CLUSTER=" + strings.Join(servers, ",")}, "tests.test_cluster")
 }
 
 func findPython(t *testing.T) string {
@@ -92,13 +104,13 @@ func buildNode(t *testing.T) string {
 	return dir
 }
 
-// startNode runs gannet dev, with several shards where there are CPUs for them,
-// until the test ends, and returns its address.
-func startNode(t *testing.T, bin string) string {
+// startNode runs gannet dev with so many nodes, with several shards where there are
+// CPUs for them, until the test ends, and returns the first one's address.
+func startNode(t *testing.T, bin string, nodes int) string {
 	t.Helper()
 	shards := min(2, runtime.NumCPU())
 	port := freePorts(t, shards)
-	node := exec.Command(filepath.Join(bin, "gannet"), "dev", "--datapath=udp", "--memory=64MiB",
+	node := exec.Command(filepath.Join(bin, "gannet"), "dev", "--datapath=udp", "--memory=64MiB", fmt.Sprintf("--nodes=%d", nodes),
 		fmt.Sprintf("--data-port=%d", port), fmt.Sprintf("--shards=%d", shards), "--admin=127.0.0.1:0", "--control-port=0", "--gossip-port=0")
 	reader, writer, err := os.Pipe()
 	if err != nil {

@@ -5,33 +5,43 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import Callable, Iterable, Optional, Union
+from typing import Iterable, Optional, Union
 
-from . import errors, jobs, wire
+from . import checksum, errors, jobs, wire
+from .cluster import Cluster
 from .link import Link, Moved
 from .wire import Opcode, Status
 
 Key = Union[str, bytes]
 Bytes = Union[bytes, bytearray, memoryview]
 
+_MOVED_PAUSE_SECONDS = 0.005
+
 
 class Client:
-    """A client of one Gannet node.
+    """A client of a Gannet cluster.
 
-    Nothing is sent before the first operation. Threads may share a client; one
-    operation runs at a time. Every operation may raise a GannetError: Timeout after
+    host and port are those of any of its nodes, others of more of them, should that one
+    be silent; the rest are learned from the ring. Nothing is sent before the first
+    operation. Threads may share a client; one operation runs at a time. Every operation may raise a GannetError: Timeout after
     timeout_seconds, StatusError when the node refuses, OutcomeUnknown when a repeated
     write may or may not have been done.
 
     TTLs are whole seconds; 0 is none. Past its soft TTL an item is still served, as stale.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = wire.BASE_PORT, timeout_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = wire.BASE_PORT,
+        timeout_seconds: float = 1.0,
+        others: Iterable[tuple[str, int]] = (),
+    ) -> None:
         if timeout_seconds <= 0:
             raise ValueError(f"timeout_seconds is {timeout_seconds}; it must be above 0")
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
-        self._link = Link(host, port)
+        self._cluster = Cluster([(host, port), *others])
         self._transfers = 0  # uploads begun
 
     def __enter__(self) -> Client:
@@ -41,15 +51,27 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the socket; an operation after it opens another one."""
+        """Closes all sockets; an operation after it opens others."""
         with self._lock:
-            self._link.close()
+            self._cluster.close()
 
     @property
     def dropped(self) -> dict[str, int]:
         """Datagrams and values that were not taken, by reason: section 17's, unasked, crc."""
         with self._lock:
-            return dict(self._link.dropped)
+            return self._cluster.dropped
+
+    @property
+    def epoch(self) -> int:
+        """That of the ring that keys are routed by; 0: none yet, or a single node without one."""
+        with self._lock:
+            return self._cluster.ring.epoch if self._cluster.ring else 0
+
+    @property
+    def moved(self) -> int:
+        """How often a node named another as a key's owner: with the right ring, never."""
+        with self._lock:
+            return self._cluster.moved
 
     # Reading.
 
@@ -63,20 +85,14 @@ class Client:
         An error has the items that came nevertheless in its attribute partial.
         """
         names = {key: _key(key) for key in keys}
-        reads: dict[bytes, jobs.Read] = {}
-
-        def plan() -> list[jobs.Job]:
-            reads.clear()
-            for name in names.values():
-                reads[name] = jobs.Read(name, self._hello().max_value_bytes)
-            return list(reads.values())
+        reads = {name: jobs.Read(name) for name in names.values()}
 
         def found() -> dict[Key, jobs.Item]:
-            items = {key: reads[name].item for key, name in names.items() if name in reads}
+            items = {key: reads[name].item for key, name in names.items()}
             return {key: item for key, item in items.items() if item is not None}
 
         try:
-            self._run(plan)
+            self._run(list(reads.values()))
             for read in reads.values():
                 if read.status not in (Status.OK, Status.MISS):
                     raise errors.of_status(read.status)
@@ -134,12 +150,12 @@ class Client:
         """Deletes the item; False: it was not there (or an earlier try of this call has deleted it)."""
         return self._done(wire.Operation(Opcode.DELETE, _key(key)))
 
-    # The node.
+    # The node: the first that answered.
 
     def ping(self) -> float:
         """Asks for an answer; returns the seconds it took, repeats included."""
         with self._lock:
-            self._greet(time.monotonic() + self._timeout_seconds)
+            self._cluster.first(time.monotonic() + self._timeout_seconds)
         started = time.monotonic()
         _answer(self._single(wire.Operation(Opcode.PING)))
         return time.monotonic() - started
@@ -150,41 +166,44 @@ class Client:
 
     # How.
 
-    def _hello(self) -> wire.Hello:
-        assert self._link.hello is not None, "only within _run"
-        return self._link.hello
-
-    def _greet(self, deadline: float) -> None:
-        if self._link.hello is None:
-            self._link.say_hello(deadline)
-
-    def _run(self, plan: Callable[[], list[jobs.Job]]) -> None:
-        """Gets jobs done, planned anew when the node's shards have changed meanwhile."""
+    def _run(self, work: list[jobs.Job]) -> None:
+        """Gets jobs done, by the nodes that their keys belong to."""
         with self._lock:
             deadline = time.monotonic() + self._timeout_seconds
-            self._greet(deadline)
-            try:
-                self._work(plan(), deadline)
-            except Moved:
-                self._link.say_hello(deadline)
+            while work:
+                link, now = self._for_one_node(work, deadline)
                 try:
-                    self._work(plan(), deadline)
+                    for job in now:
+                        job.prepare(link)
+                    link.run(now, deadline)
                 except Moved:
-                    raise errors.StatusError(Status.MOVED) from None
+                    self._follow(link, deadline)
+                except errors.Timeout:
+                    self._cluster.unanswered(link)
+                    raise
+                work = [job for job in work if not job.done]
 
-    def _work(self, work: list[jobs.Job], deadline: float) -> None:
-        if work:
-            self._link.run(work, deadline)
+    def _for_one_node(self, work: list[jobs.Job], deadline: float) -> tuple[Link, list[jobs.Job]]:
+        """The node of the first job, and all jobs that are for it."""
+        links = [self._link_of(job, deadline) for job in work]
+        return links[0], [job for job, link in zip(work, links) if link is links[0]]
+
+    def _link_of(self, job: jobs.Job, deadline: float) -> Link:
+        if not job.key:
+            return self._cluster.first(deadline)
+        return self._cluster.link_of(job.hash, deadline)
+
+    def _follow(self, link: Link, deadline: float) -> None:
+        """After MOVED: the next try goes by a newer ring, which may take a moment to come."""
+        self._cluster.redirected(link, deadline)
+        if time.monotonic() + _MOVED_PAUSE_SECONDS >= deadline:
+            raise errors.StatusError(Status.MOVED)
+        time.sleep(_MOVED_PAUSE_SECONDS)
 
     def _single(self, op: wire.Operation) -> jobs.Single:
-        planned: list[jobs.Single] = []
-
-        def plan() -> list[jobs.Job]:
-            planned[:] = [jobs.Single(op)]
-            return list(planned)
-
-        self._run(plan)
-        return planned[0]
+        job = jobs.Single(op)
+        self._run([job])
+        return job
 
     def _done(self, op: wire.Operation) -> bool:
         job = self._single(op)
@@ -195,26 +214,11 @@ class Client:
 
     def _store(
         self, opcode: Opcode, key: Key, value: Bytes, ttl_seconds: int, soft_ttl_seconds: int, arg: int = 0
-    ) -> Union[jobs.Single, jobs.Upload]:
+    ) -> jobs.Store:
         _check_ttls(ttl_seconds, soft_ttl_seconds)
-        op = wire.Operation(opcode, _key(key), _value(value), 0, ttl_seconds, soft_ttl_seconds, arg)
-        planned: list[Union[jobs.Single, jobs.Upload]] = []
-
-        def plan() -> list[jobs.Job]:
-            if len(op.value) > self._hello().max_value_bytes:
-                raise errors.StatusError(Status.TOO_LARGE)
-            planned[:] = [self._store_job(op)]
-            return list(planned)
-
-        self._run(plan)
-        return planned[0]
-
-    def _store_job(self, op: wire.Operation) -> Union[jobs.Single, jobs.Upload]:
-        if len(op.value) <= self._link.value_room_bytes(op.key, segment=False):
-            return jobs.Single(op)
-        self._transfers += 1
-        room_bytes = self._link.value_room_bytes(op.key, segment=True)
-        return jobs.Upload(op, self._transfers, room_bytes // wire.UNIT_BYTES * wire.UNIT_BYTES)
+        job = jobs.Store(wire.Operation(opcode, _key(key), _value(value), 0, ttl_seconds, soft_ttl_seconds, arg))
+        self._run([job])
+        return job
 
 
 def _key(key: Key) -> bytes:
@@ -243,17 +247,17 @@ def _check_ttls(ttl_seconds: int, soft_ttl_seconds: int) -> None:
         raise ValueError(f"soft_ttl_seconds is {soft_ttl_seconds}; it must be below ttl_seconds, {ttl_seconds}")
 
 
-def _answer(job: Union[jobs.Single, jobs.Upload]) -> wire.Answer:
+def _answer(job: jobs.Single) -> wire.Answer:
     if job.status != Status.OK or job.answer is None:
         raise errors.of_status(job.status)
     return job.answer
 
 
-def _version(job: Union[jobs.Single, jobs.Upload]) -> int:
+def _version(job: jobs.Single) -> int:
     return _answer(job).version
 
 
-def _version_unless(job: Union[jobs.Single, jobs.Upload], *conditions: Status) -> Optional[int]:
+def _version_unless(job: jobs.Single, *conditions: Status) -> Optional[int]:
     """The new version, or None if the condition was not met, which a repeated write cannot tell from itself."""
     if job.status not in conditions:
         return _version(job)

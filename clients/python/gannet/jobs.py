@@ -1,15 +1,19 @@
 """What a caller wants done, as operations to send and answers to take.
 
-A job's life: operations() says what is to be sent; take() is given each answer and
+A job's life: prepare() is given the way to the node that it is for, anew when that is
+another one; operations() says what is to be sent; take() is given each answer and
 says whether that operation needs no more of them; done ends it. A job knows nothing
 of datagrams, time and retries: the link sends, and asks it again for what is left.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from . import checksum, wire
+
+if TYPE_CHECKING:
+    from .link import Link
 
 # Ranges asked for in one go: as many operations with a longest key fit a datagram.
 _MOST_RANGES = 4
@@ -36,6 +40,9 @@ class Job:
         self.done = False
         self.status: int = wire.Status.OK  # when done
         self.repeated = False  # an operation was sent again, without an answer to the first time
+
+    def prepare(self, link: Link) -> None:
+        """What the job has to know of the node."""
 
     def operations(self) -> list[wire.Operation]:
         raise NotImplementedError
@@ -64,12 +71,23 @@ class Single(Job):
         return self.finish(answer.status)
 
 
-class Upload(Job):
-    """A value too long for one request: parts, of which the one that makes it whole has the outcome."""
+class Store(Single):
+    """A write of a value. One too long for one request is uploaded: in parts, of which the one that
+    makes it whole has the outcome."""
 
-    def __init__(self, op: wire.Operation, transfer: int, part_bytes: int) -> None:
-        super().__init__(op.key)
-        self.answer: Optional[wire.Answer] = None
+    def __init__(self, op: wire.Operation) -> None:
+        super().__init__(op)
+        self._parts: list[wire.Operation] = []
+
+    def prepare(self, link: Link) -> None:
+        op = self._op
+        if len(op.value) > link.limits().max_value_bytes:
+            self.finish(wire.Status.TOO_LARGE)
+        if len(op.value) <= link.value_room_bytes(op.key, segment=False):
+            self._parts = [op]
+            return
+        transfer = link.next_transfer()
+        part_bytes = link.value_room_bytes(op.key, segment=True) // wire.UNIT_BYTES * wire.UNIT_BYTES
         self._parts = [
             wire.Operation(
                 op.opcode, op.key, op.value[offset : offset + part_bytes], op.flags | wire.SEGMENT,
@@ -84,8 +102,7 @@ class Upload(Job):
     def take(self, op: wire.Operation, answer: wire.Answer) -> bool:
         if answer.status == wire.Status.PARTIAL:
             return True
-        self.answer = answer
-        return self.finish(answer.status)
+        return super().take(op, answer)
 
 
 class Read(Job):
@@ -93,13 +110,15 @@ class Read(Job):
 
     batched = True
 
-    def __init__(self, key: bytes, max_value_bytes: int) -> None:
+    def __init__(self, key: bytes) -> None:
         super().__init__(key)
         self.item: Optional[Item] = None
-        self._max_value_bytes = max_value_bytes
-        self._version = 0
-        self._buffer = bytearray()
-        self._missing: set[int] = set()  # units of the buffer
+        self._max_value_bytes = 0
+        self._start(0, 0)
+
+    def prepare(self, link: Link) -> None:
+        self._max_value_bytes = link.limits().max_value_bytes
+        self._start(0, 0)
 
     def operations(self) -> list[wire.Operation]:
         if not self._missing:

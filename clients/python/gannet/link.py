@@ -31,7 +31,7 @@ _PAYLOAD_BYTES = {socket.AF_INET: 1472, socket.AF_INET6: 1452}
 
 
 class Moved(Exception):
-    """The node has other shards than HELLO said: say it again."""
+    """The node has other shards than HELLO said, or another node owns the key."""
 
 
 @dataclass
@@ -48,6 +48,10 @@ class Pending:
     sent_at: float = 0.0
     due_at: float = 0.0  # the timer
     answered: set[int] = field(default_factory=set)  # indexes
+
+    def for_node(self) -> bool:
+        """It asks for what the node is, and for no key: whatever the node's ring, the answer counts."""
+        return all(not job.key for job, _ in self.ops)
 
     def over(self) -> bool:
         """Nothing more is to be expected."""
@@ -80,6 +84,8 @@ class Link:
     def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"
         self.hello: Optional[wire.Hello] = None
+        self.epoch = 0  # of the ring that requests are routed by; 0: there is none
+        self.heard_epoch = 0  # the greatest that the node has named
         self.dropped: collections.Counter[str] = collections.Counter()  # datagrams and values, by reason
         self._places = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         for place in self._places:
@@ -88,6 +94,7 @@ class Link:
         self._socket: Optional[socket.socket] = None
         self._session_id = secrets.randbits(64)
         self._last_request_id = secrets.randbits(64)
+        self._transfers = 0  # uploads begun
 
     def close(self) -> None:
         if self._socket is not None:
@@ -132,6 +139,16 @@ class Link:
         self._payload_bytes = min(self._payload_bytes, hello.max_payload_bytes)
         self.hello = hello
 
+    def limits(self) -> wire.Hello:
+        """What the node said about itself."""
+        assert self.hello is not None, "only after say_hello"
+        return self.hello
+
+    def next_transfer(self) -> int:
+        """An id for an upload, not used before in this session."""
+        self._transfers += 1
+        return self._transfers
+
     def value_room_bytes(self, key: bytes, segment: bool) -> int:
         """The longest value that fits a request beside its key."""
         op = wire.Operation(wire.Opcode.PUT, key, flags=wire.SEGMENT if segment else 0)
@@ -143,7 +160,7 @@ class Link:
         self._known: dict[int, Pending] = {}  # all requests of this run: an answer may be late
         self._flying: dict[int, Pending] = {}
         self._waiting = collections.deque(self._plan(work, tries=0))
-        while True:
+        while not all(job.done for job in work):
             while self._waiting and len(self._flying) < int(self._window):
                 self._send(self._waiting.popleft())
             pending = self._receive()
@@ -198,6 +215,7 @@ class Link:
             shard=pending.shard,
             key_hash=pending.ops[0][0].hash,
             ops=[op for _, op in pending.ops],
+            epoch=self.epoch,
             budget_micros=max(1, min(budget_micros, 0xFFFFFFFF)),
             cookie=self._cookie,
             reply_room_bytes=self._reply_room_bytes,
@@ -233,6 +251,10 @@ class Link:
         if pending is None or reply.session_id != self._session_id or not self._is_from(sender, pending.shard):
             self.dropped["unasked"] += 1
             return None
+        if reply.epoch < self.epoch and not pending.for_node():
+            self.dropped["outdated"] += 1
+            return None
+        self.heard_epoch = max(self.heard_epoch, reply.epoch)
         self._take(pending, reply)
         return pending
 

@@ -21,6 +21,8 @@ class FakeNode:
         self.shards, self.max_value_bytes = shards, max_value_bytes
         self.items, self.uploads, self.remembered = {}, {}, {}
         self.cookie = 1000
+        self.node_id, self.epoch = 1, 0
+        self.ring = b""  # encoded; empty: it has none
         self.version = 0
         self.requests = []
         self.intercept = None
@@ -56,6 +58,8 @@ class FakeNode:
                 request = wire.Request.decode(data)
                 self.requests.append(request)
                 datagrams = self._answer(shard, request)
+                if self.epoch:
+                    datagrams = [_stamped(datagram, self.epoch) for datagram in datagrams]
                 if self.intercept:
                     datagrams = self.intercept(request, datagrams)
             for datagram in datagrams:
@@ -91,8 +95,13 @@ class FakeNode:
     def _write(self, index, op, value):
         answer = Answer(op.opcode, Status.OK, index=index)
         if op.opcode == Opcode.HELLO:
-            hello = wire.Hello(self.shards, self.port, self.max_value_bytes, 1472, 1, 1)
+            hello = wire.Hello(self.shards, self.port, self.max_value_bytes, 1472, self.node_id, 1)
             answer.value, answer.token = hello.encode(), self.cookie
+        elif op.opcode == Opcode.RING and not self.ring:
+            answer.status = Status.MISS
+        elif op.opcode == Opcode.RING:
+            answer.version, answer.flags, answer.offset_bytes = self.epoch, wire.SEGMENT, op.arg
+            answer.value, answer.total_bytes = self.ring[op.arg : op.arg + 1024], len(self.ring)
         elif op.opcode == Opcode.STATS:
             answer.value = json.dumps({"items": len(self.items)}).encode()
         elif op.opcode == Opcode.INCR:
@@ -158,6 +167,13 @@ def reply(request, *answers):
         key_hash=request.key_hash,
         answers=list(answers),
     ).encode()
+
+
+def _stamped(datagram, epoch):
+    """The datagram as a node with a ring of this epoch sends it."""
+    stamped = wire.Reply.decode(datagram)
+    stamped.epoch = epoch
+    return stamped.encode()
 
 
 def _consecutive_sockets(count):

@@ -2,6 +2,7 @@
 
 import random
 import unittest
+from unittest import mock
 
 import gannet
 from gannet import checksum, jobs, wire
@@ -281,17 +282,24 @@ class Parts(AgainstFake):
         self.assertEqual(caught.exception.status, Status.TOO_LARGE)
 
 
+def reading(max_value_bytes):
+    """A read that was told what its node is like."""
+    read = jobs.Read(b"k")
+    read.prepare(mock.Mock(limits=lambda: wire.Hello(1, 9800, max_value_bytes, 1472, 1, 1)))
+    return read
+
+
 class Reading(unittest.TestCase):
     def test_more_says_whether_to_wait(self):
         value = bytes(3000)
         for flags, enough in ((wire.SEGMENT | wire.MORE, False), (wire.SEGMENT, True)):
-            read = jobs.Read(b"k", 1 << 20)
+            read = reading(max_value_bytes=1 << 20)
             (op,) = read.operations()
             self.assertEqual(read.take(op, fakenode.part(0, 1, value, 0, flags)), enough)
             self.assertFalse(read.done)
 
     def test_longer_than_the_node_allows(self):
-        read = jobs.Read(b"k", 2999)
+        read = reading(max_value_bytes=2999)
         self.assertFalse(read.take(read.operations()[0], fakenode.part(0, 1, bytes(3000), 0, wire.SEGMENT)))
         self.assertEqual([op.flags for op in read.operations()], [0])
 

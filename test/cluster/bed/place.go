@@ -1,0 +1,205 @@
+package bed
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	netnsDir   = "/run/netns"
+	bridgeName = "br0"
+	deviceName = "eth0" // of every place
+	clientAddr = "10.79.0.1"
+	prefixBits = "/16"
+)
+
+// place is a network namespace with, but for the switch itself, one cable to the
+// switch.
+type place struct {
+	name   string
+	handle netns.NsHandle
+	port   string // its end of the cable at the switch
+}
+
+func newPlace(name string) (*place, error) {
+	p := &place{name: name, handle: netns.None()}
+	err := onOwnThread(func() error {
+		home, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		if p.handle, err = netns.NewNamed(name); err != nil {
+			return err
+		}
+		return netns.Set(home)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bed: namespace %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// Do runs f on a thread inside the namespace, which ends with f.
+func (p *place) Do(f func() error) error {
+	return onOwnThread(func() error {
+		if err := netns.Set(p.handle); err != nil {
+			return fmt.Errorf("bed: enter namespace %s: %w", p.name, err)
+		}
+		return f()
+	})
+}
+
+// onOwnThread runs f on a locked thread that is thrown away after it.
+func onOwnThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime ends the thread
+		done <- f()
+	}()
+	return <-done
+}
+
+// remove ends what runs in the namespace and removes it, its cable with it.
+func (p *place) remove() error {
+	err := p.killAll()
+	if p.handle.IsOpen() {
+		_ = p.handle.Close()
+	}
+	if gone := netns.DeleteNamed(p.name); gone != nil && !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("bed: remove namespace %s: %w", p.name, gone))
+	}
+	return err
+}
+
+// processes are the ids of all that run in the namespace.
+func (p *place) processes() ([]int, error) {
+	var want unix.Stat_t
+	if err := unix.Fstat(int(p.handle), &want); err != nil {
+		return nil, fmt.Errorf("bed: %s: %w", p.name, err)
+	}
+	spaces, err := filepath.Glob("/proc/[0-9]*/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, space := range spaces {
+		var is unix.Stat_t
+		if unix.Stat(space, &is) != nil || is.Ino != want.Ino || is.Dev != want.Dev {
+			continue // gone, or elsewhere
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(space))))
+		if err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// signal sends a signal to all that run in the namespace.
+func (p *place) signal(sig unix.Signal) error {
+	pids, err := p.processes()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("bed: signal %v to %d in %s: %w", sig, pid, p.name, err)
+		}
+	}
+	return nil
+}
+
+const (
+	killLongest = 10 * time.Second
+	killPause   = 2 * time.Millisecond
+)
+
+// killAll returns when nothing runs in the namespace any more.
+func (p *place) killAll() error {
+	for range killLongest / killPause {
+		pids, err := p.processes()
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		for _, pid := range pids {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+		}
+		time.Sleep(killPause)
+	}
+	return fmt.Errorf("bed: processes in %s do not end", p.name)
+}
+
+// makeBridge makes the switch, on a thread in its namespace.
+func makeBridge() error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = bridgeName
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		return fmt.Errorf("bed: bridge: %w", err)
+	}
+	return linkUp(bridgeName)
+}
+
+// plug lays a cable from the place to a port of the switch.
+func (p *place) plug(port, addr string) error {
+	p.port = port
+	return errors.Join(outside.wire.Do(func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = port
+		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: deviceName, PeerNamespace: netlink.NsFd(p.handle)}
+		if err := netlink.LinkAdd(veth); err != nil {
+			return fmt.Errorf("bed: cable to %s: %w", p.name, err)
+		}
+		if err := setMaster(port, true); err != nil {
+			return err
+		}
+		return linkUp(port)
+	}), p.Do(func() error {
+		link, err := netlink.LinkByName(deviceName)
+		if err != nil {
+			return fmt.Errorf("bed: %s: %w", p.name, err)
+		}
+		parsed, err := netlink.ParseAddr(addr + prefixBits)
+		if err != nil {
+			return fmt.Errorf("bed: %w", err)
+		}
+		if err := netlink.AddrAdd(link, parsed); err != nil {
+			return fmt.Errorf("bed: address of %s: %w", p.name, err)
+		}
+		return errors.Join(linkUp("lo"), linkUp(deviceName))
+	}))
+}
+
+func linkUp(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("bed: %s: %w", name, err)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+// setMaster makes a port part of the bridge, or takes it out: then its cable has a
+// carrier still, and goes nowhere.
+func setMaster(port string, part bool) error {
+	link, err := netlink.LinkByName(port)
+	if err != nil {
+		return fmt.Errorf("bed: port %s: %w", port, err)
+	}
+	if !part {
+		return netlink.LinkSetNoMaster(link)
+	}
+	bridge, err := netlink.LinkByName(bridgeName)
+	if err != nil {
+		return fmt.Errorf("bed: bridge: %w", err)
+	}
+	return netlink.LinkSetMaster(link, bridge)
+}
