@@ -15,13 +15,14 @@ const spanBytes = 16
 //
 //	word 0  generation: how often the spans were published; slot = generation mod 2
 //	word 1  moment after which acknowledgements are degraded; 0: nothing is replicated
-//	line 1… slot 0, slot 1: records of the number of held spans, these, and the degraded ones
+//	line 1… slot 0, slot 1: records of the numbers of held and of degraded spans (32 bits each), and the
+//	        held, the degraded and the lacking spans
 type Replication struct {
 	words []atomic.Uint64
 	slots [2]record
 }
 
-const replicationDataBytes = 8 + 2*MaxSpans*spanBytes
+const replicationDataBytes = 8 + 3*MaxSpans*spanBytes
 
 func replicationStride() int64 {
 	return lineBytes + 2*((recordStride(replicationDataBytes)+lineBytes-1)&^(lineBytes-1))
@@ -35,15 +36,16 @@ func (b *Board) Replication() *Replication {
 	return &Replication{words: w[:8], slots: [2]record{{slots[:half]}, {slots[half : 2*half]}}}
 }
 
-// Publish puts two lists up: spans that this node leads and must not write yet, and
-// spans whose writes no follower gets. What is beyond MaxSpans makes it fail.
-func (g *Replication) Publish(held, degraded []Span) bool {
-	if len(held) > MaxSpans || len(degraded) > MaxSpans {
+// Publish puts three lists up: spans that this node leads and must not write yet, spans
+// whose writes no follower gets, and spans that this node follows and does not have
+// whole. More than MaxSpans in one of them make it fail.
+func (g *Replication) Publish(held, degraded, lacking []Span) bool {
+	if max(len(held), len(degraded), len(lacking)) > MaxSpans {
 		return false
 	}
-	data := make([]byte, 8, 8+(len(held)+len(degraded))*spanBytes)
-	storeUint64(data, uint64(len(held)))
-	data = appendSpans(appendSpans(data, held), degraded)
+	data := make([]byte, 8, 8+(len(held)+len(degraded)+len(lacking))*spanBytes)
+	storeUint64(data, uint64(len(held))|uint64(len(degraded))<<32)
+	data = appendSpans(appendSpans(appendSpans(data, held), degraded), lacking)
 	next := g.words[0].Load() + 1
 	g.slots[next%2].write(data)
 	g.words[0].Store(next)
@@ -55,8 +57,9 @@ func (g *Replication) Generation() uint64 { return g.words[0].Load() }
 
 // SpanLists are the lists that Publish puts up.
 type SpanLists struct {
-	Held, Degraded []Span
-	room           []byte
+	Held, Degraded, Lacking []Span
+
+	room []byte
 }
 
 // Read reads the lists into l, whose memory it uses again. False when there are none.
@@ -70,9 +73,10 @@ func (g *Replication) Read(l *SpanLists) bool {
 		if l.room = data; !ok || g.words[0].Load() != generation || len(data) < 8 {
 			continue
 		}
-		held := min(int(loadUint64(data))*spanBytes, len(data)-8)
-		l.Held = readSpans(l.Held[:0], data[8:8+held])
-		l.Degraded = readSpans(l.Degraded[:0], data[8+held:])
+		numbers, rest := loadUint64(data), data[8:]
+		l.Held, rest = takeSpans(l.Held[:0], rest, uint32(numbers))
+		l.Degraded, rest = takeSpans(l.Degraded[:0], rest, uint32(numbers>>32))
+		l.Lacking = readSpans(l.Lacking[:0], rest)
 		return true
 	}
 	return false
@@ -107,6 +111,12 @@ func appendSpans(dst []byte, spans []Span) []byte {
 		dst = append(dst, b[:]...)
 	}
 	return dst
+}
+
+// takeSpans reads so many spans, and returns what comes after them.
+func takeSpans(dst []Span, data []byte, number uint32) (spans []Span, rest []byte) {
+	end := min(int(number)*spanBytes, len(data))
+	return readSpans(dst, data[:end]), data[end:]
 }
 
 func readSpans(dst []Span, data []byte) []Span {

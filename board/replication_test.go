@@ -17,7 +17,7 @@ func randomSpans(n int, seed uint64) []Span {
 	return out
 }
 
-func TestReplicationCarriesBothLists(t *testing.T) {
+func TestReplicationCarriesItsLists(t *testing.T) {
 	b := newTestBoard(t, Spec{Shards: 2})
 	o := again(t, b)
 	var lists SpanLists
@@ -25,16 +25,16 @@ func TestReplicationCarriesBothLists(t *testing.T) {
 		t.Fatal("spans before any were published")
 	}
 	for i, n := range []int{0, 1, 3, MaxSpans} {
-		held, degraded := randomSpans(n, 1), randomSpans(MaxSpans-n, 2)
-		if !b.Replication().Publish(held, degraded) {
+		held, degraded, lacking := randomSpans(n, 1), randomSpans(MaxSpans-n, 2), randomSpans(n/2+1, 3)
+		if !b.Replication().Publish(held, degraded, lacking) {
 			t.Fatalf("%d spans do not fit", n)
 		}
 		ok := o.Replication().Read(&lists)
-		if !ok || !slices.Equal(lists.Held, held) || !slices.Equal(lists.Degraded, degraded) || o.Replication().Generation() != uint64(i+1) {
-			t.Fatalf("%d held spans came as %d and %d", n, len(lists.Held), len(lists.Degraded))
+		if !ok || !slices.Equal(lists.Held, held) || !slices.Equal(lists.Degraded, degraded) || !slices.Equal(lists.Lacking, lacking) || o.Replication().Generation() != uint64(i+1) {
+			t.Fatalf("%d held spans came as %d, with %d and %d others", n, len(lists.Held), len(lists.Degraded), len(lists.Lacking))
 		}
 	}
-	if b.Replication().Publish(make([]Span, MaxSpans+1), nil) {
+	if b.Replication().Publish(nil, nil, make([]Span, MaxSpans+1)) {
 		t.Error("more spans than there is room for were taken")
 	}
 	b.Replication().SetSync(7)

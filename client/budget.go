@@ -99,7 +99,7 @@ func (c *call) mayResend(nowNanos int64) bool {
 		return true
 	}
 	for i := range aims {
-		if !c.mayAskAgain(c.targets[i].node, nowNanos) {
+		if !c.isBehind(i) && !c.mayAskAgain(c.targets[i].node, nowNanos) {
 			return false
 		}
 	}

@@ -57,6 +57,7 @@ type target struct {
 	fixed      bool  // never over another one
 	sends      int
 	sentNanos  int64
+	behind     bool // it has less than was asked for
 	sameConn   bool // the next send goes over the same socket: its cookie has just come
 }
 
@@ -90,6 +91,7 @@ type call struct {
 	firstNanos  int64 // when it was sent first
 
 	mayHedge    bool  // the caller's own: another replica may be asked as well
+	atLeader    bool  // the caller's own: a follower lacked the key
 	resendNanos int64 // the caller's own: nothing may be sent again before
 	widenNanos  int64 // the caller's own: no other replica may be asked before
 
@@ -134,7 +136,7 @@ func (c *call) release() {
 	c.ops, c.order, c.keys, c.earlier = c.ops[:0], c.order[:0], c.keys[:0], c.earlier[:0]
 	c.left, c.prompts, c.minVersion, c.firstNanos = 0, 0, 0, 0
 	c.resendNanos, c.widenNanos = 0, 0
-	c.resend, c.unavailable, c.mayHedge = false, false, false
+	c.resend, c.unavailable, c.mayHedge, c.atLeader = false, false, false, false
 	c.multi, c.slot, c.reslots, c.expected, c.fanOut = false, slot{}, 0, 0, 0
 	calls.Put(c)
 }
@@ -305,6 +307,9 @@ func (c *call) takeForAll(answer *wire.ReplyOp, from *target) {
 
 // takeFor files the answer to one operation.
 func (c *call) takeFor(op *operation, answer *wire.ReplyOp, from *target) {
+	if answer.Status == wire.StatusBehind {
+		c.takeBehind(op, answer, from)
+	}
 	switch {
 	case answer.Status == wire.StatusOverloaded && op.ask.Code == wire.Get && op.overloads < overloadTries:
 		op.overloads++ // no room for this reply just now: ask after the timeout
@@ -394,12 +399,13 @@ func yields(s wire.Status) bool { return s != wire.StatusOK }
 // yield keeps such an answer until the other target has spoken, too, or is silent.
 func (c *call) yield(op *operation, answer *wire.ReplyOp, from *target) {
 	if op.heldFrom != nil && op.heldFrom != from.node {
-		if from == &c.targets[0] {
-			c.finish(op, answer) // the leader knows better
-			return
-		}
 		held := op.held
-		c.finish(op, &held)
+		switch {
+		case held.Status == wire.StatusBehind, from == &c.targets[0] && answer.Status != wire.StatusBehind:
+			c.finish(op, answer) // it knows better
+		default:
+			c.finish(op, &held)
+		}
 		return
 	}
 	op.held, op.heldFrom = *answer, from.node
@@ -413,7 +419,13 @@ func (c *call) holdsAnswers() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.ops, func(op operation) bool { return !op.done && op.heldFrom != nil })
+	return slices.ContainsFunc(c.ops, func(op operation) bool { return op.settles() })
+}
+
+// settles says whether a held answer counts when the other target is silent. That a
+// follower is behind says nothing about the key.
+func (op *operation) settles() bool {
+	return !op.done && op.heldFrom != nil && op.held.Status != wire.StatusBehind
 }
 
 // settleHeld makes held answers count: the other target is silent. It says whether
@@ -422,7 +434,7 @@ func (c *call) settleHeld() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.ops {
-		if op := &c.ops[i]; !op.done && op.heldFrom != nil {
+		if op := &c.ops[i]; op.settles() {
 			held := op.held
 			c.finish(op, &held)
 		}

@@ -47,7 +47,12 @@ func (c *Client) carry(ctx context.Context, call *call, deadlineNanos int64) err
 			return fmt.Errorf("%w; it was refused before: %w", err, ErrFenced)
 		case err != nil:
 			return err
-		case op.failure == nil && op.answer.Status == wire.StatusMoved:
+		case call.turnsBack(op):
+			call.atLeader = true
+			c.counters.turnedBack.Add(1)
+			call.again()
+			continue
+		case op.failure == nil && (op.answer.Status == wire.StatusMoved || call.outdated(op)):
 			if !c.chase(ctx, call, deadlineNanos) {
 				return nil
 			}
@@ -95,14 +100,16 @@ func repeatable(code wire.Opcode) bool {
 func (c *Client) aim(ctx context.Context, call *call, routes *routes, deadlineNanos int64) error {
 	n := routes.leader(call.hash)
 	if ask := &call.ops[0].ask; ask.Code == wire.Get {
-		n = c.pickReader(routes, call.hash, ask.Flags&wire.OpLease != 0)
+		if !call.atLeader {
+			n = c.pickReader(routes, call.hash, ask.Flags&wire.OpLease != 0)
+		}
 		call.mayHedge = routes.ring != nil
 	}
 	if n == nil {
 		return ErrUnavailable
 	}
 	info, err := n.ready(ctx, c.helloLimit(routes, n, deadlineNanos))
-	if err != nil && call.mayHedge {
+	if err != nil && call.mayHedge && !call.atLeader {
 		n, info, err = c.standIn(ctx, routes, call.hash, n, deadlineNanos, err)
 	}
 	if err != nil {

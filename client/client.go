@@ -46,6 +46,7 @@ type Client struct {
 	doubtedNanos atomic.Int64  // before that time no doubt is followed up
 	doubtPause   atomic.Int64  // after the last
 	vain         atomic.Uint32 // epoch of the ring under which it was
+	places       atomic.Uint32 // of nodes made so far
 
 	mu     sync.Mutex
 	closed bool               // guarded by mu

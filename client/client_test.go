@@ -359,7 +359,12 @@ func TestTimeouts(t *testing.T) {
 	}
 	cancelled, cancel = context.WithCancel(ctx)
 	defer cancel()
-	s.SetFaults(clienttest.Faults{Request: func(*wire.Request) bool { cancel(); return false }})
+	s.SetFaults(clienttest.Faults{Request: func(r *wire.Request) bool {
+		if asks(r, wire.Put) {
+			cancel()
+		}
+		return false
+	}})
 	if err := second(c.Put(cancelled, "k", nil)); !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrOutcomeUnknown) {
 		t.Errorf("put cancelled on its way: %v, want context.Canceled and ErrOutcomeUnknown", err)
 	}

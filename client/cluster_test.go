@@ -50,8 +50,13 @@ func TestOneServerLeadsToAll(t *testing.T) {
 		if leader := replicasOf(r, servers, key)[0]; string(leader.Value(key)) != key {
 			t.Fatalf("%s is not at its leader", key)
 		}
-		if item := must[client.Item](t)(c.Get(ctx, key)); string(item.Value) != key {
-			t.Fatalf("get %s: %q", key, item.Value)
+		for _, follower := range replicasOf(r, servers, key)[1:] {
+			follower.Set(key, []byte("a copy"))
+		}
+		hedged := c.Counters().Hedged
+		item := must[client.Item](t)(c.Get(ctx, key))
+		if late := c.Counters().Hedged > hedged; string(item.Value) != key && (!late || string(item.Value) != "a copy") {
+			t.Fatalf("get %s: %q; asked another node as well, because the leader was late: %v", key, item.Value, late)
 		}
 	}
 	if moved := c.Counters().Moved; moved != 0 {
@@ -179,7 +184,12 @@ func TestConditionalWriteAcrossAPromotionIsUnknown(t *testing.T) {
 	key := keysLedBy(r, servers, servers[0], 1)[0]
 	must[client.Version](t)(c.Put(ctx, key, []byte("1")))
 	seen := make(chan struct{}, 100)
-	servers[0].SetFaults(clienttest.Faults{Request: func(*wire.Request) bool { seen <- struct{}{}; return false }})
+	servers[0].SetFaults(clienttest.Faults{Request: func(r *wire.Request) bool {
+		if asks(r, wire.Incr) {
+			seen <- struct{}{}
+		}
+		return false
+	}})
 	arrived := make(chan error, 1)
 	go func() { arrived <- second(c.Incr(ctx, key, 1)) }()
 	<-seen

@@ -19,7 +19,7 @@ type counters struct {
 	l1Hits, padded         atomic.Uint64
 	invalidations, flushes atomic.Uint64
 	streamsBroken          atomic.Uint64
-	heldBack               atomic.Uint64
+	heldBack, turnedBack   atomic.Uint64
 	malformed              [wire.ReasonCount]atomic.Uint64
 }
 
@@ -37,6 +37,7 @@ type Counters struct {
 	Refused      uint64 // the node's port was closed
 	Moved        uint64 // calls sent on to another node after MOVED or a newer ring
 	Hedged       uint64 // reads that asked a second replica as well
+	TurnedBack   uint64 // reads sent on to the leader by a follower that has less than was asked for
 	Avoided      uint64 // reads that left out a node whose breaker was open
 	RingsFailed  uint64 // a node had a newer ring, and did not hand it out
 	SocketErrors uint64 // of other kinds
@@ -61,7 +62,7 @@ func (c *Client) Counters() Counters {
 	out := Counters{
 		Sent: k.sent.Load(), Received: k.received.Load(), Resent: k.resent.Load(), HeldBack: k.heldBack.Load(),
 		Refused: k.refused.Load(), SocketErrors: k.socketErrors.Load(),
-		Moved: k.moved.Load(), Hedged: k.hedged.Load(), Avoided: k.avoided.Load(), RingsFailed: k.ringsFailed.Load(),
+		Moved: k.moved.Load(), Hedged: k.hedged.Load(), TurnedBack: k.turnedBack.Load(), Avoided: k.avoided.Load(), RingsFailed: k.ringsFailed.Load(),
 		Loads: k.loads.Load(), LoadsShared: k.loadsShared.Load(), LoadWaits: k.loadWaits.Load(), Refreshes: k.refreshes.Load(), RefreshLost: k.refreshLost.Load(),
 		L1Hits: k.l1Hits.Load(), Invalidations: k.invalidations.Load(), Flushes: k.flushes.Load(), StreamsBroken: k.streamsBroken.Load(),
 		Padded: k.padded.Load(), Dropped: map[string]uint64{},

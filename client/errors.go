@@ -28,7 +28,8 @@ var (
 	// ErrLeaseRefused answers a Put whose lease a delete or a newer put has
 	// overtaken. The value it carried may be stale.
 	ErrLeaseRefused = errors.New("the lease has been overtaken by a delete or a newer put; load the value again")
-	// ErrBehind says that the node has not seen the version asked for with AtLeast.
+	// ErrBehind says that the leader has not seen the version asked for with AtLeast, or
+	// that there was only a follower to ask, which is still being given the key's range.
 	ErrBehind = errors.New("the node does not have the asked version yet; ask again or accept an older one")
 	// ErrTooLarge says that a key or value is longer than the node takes.
 	ErrTooLarge = errors.New("too large for the node; split the value, or raise the node's max-value")

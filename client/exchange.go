@@ -66,6 +66,9 @@ func (c *call) leave() {
 // true when the last answer has come meanwhile.
 func (c *call) transmit(from int, deadlineNanos int64) (over bool, err error) {
 	for i := from; i < c.aims; i++ {
+		if c.isBehind(i) {
+			continue
+		}
 		if over, err = c.transmitTo(&c.targets[i], deadlineNanos); over || err != nil {
 			return over, err
 		}

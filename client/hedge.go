@@ -47,13 +47,13 @@ func newBreaker(s *breakerSettings) circuitbreaker.CircuitBreaker[any] {
 
 // pickReader chooses the node that a read goes to: the leader, unless its breaker is
 // not closed or it is so much busier than the key's other replicas that it is their
-// turn. A node whose breaker is not closed is probed meanwhile.
+// turn. Followers that lack the key's range are left out. A node whose breaker is not closed is probed meanwhile.
 //
 // The right to fill a key is the leader's to give: reads that ask for it stay there
 // as long as it answers.
 func (c *Client) pickReader(r *routes, hash uint64, lease bool) *node {
 	var room [maxReplicas]*node
-	replicas := room[:r.replicas(hash, &room)]
+	replicas := c.wholeReplicas(r, hash, &room)
 	if len(replicas) == 0 {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (c *call) widen(ctx context.Context, nowNanos int64) bool {
 // anotherReplica is one whose breaker is closed, and that was not asked yet.
 func (c *call) anotherReplica() *node {
 	var room [maxReplicas]*node
-	for _, n := range room[:c.routes.replicas(c.hash, &room)] {
+	for _, n := range c.client.wholeReplicas(c.routes, c.hash, &room) {
 		if n != c.node() && n.breaker.IsClosed() {
 			return n
 		}

@@ -74,7 +74,8 @@ func (m *multi) run(ctx context.Context) {
 		m.schedule(calls)
 		m.exchangeAll(ctx, calls, spread)
 		m.unschedule(calls)
-		todo = append(m.unanswered(ctx, routes, calls), unreached...)
+		left, back := m.unanswered(ctx, routes, calls)
+		todo = append(left, unreached...)
 		silent = silentOf(calls, silent)
 		for _, mc := range calls {
 			mc.call.release()
@@ -83,7 +84,7 @@ func (m *multi) run(ctx context.Context) {
 		if !spread || m.client.nowNanos() >= m.deadlineNanos || ctx.Err() != nil {
 			return
 		}
-		if len(todo) > 0 && !m.client.budget.take(0) {
+		if len(todo) > back && !m.client.budget.take(0) {
 			round = multiRounds // whoever has them gets all the time there is
 		}
 	}
@@ -206,7 +207,7 @@ func (c *Client) readerBut(routes *routes, hash uint64, lease bool, silent []*no
 		return first
 	}
 	var room [maxReplicas]*node
-	for _, n := range room[:routes.replicas(hash, &room)] {
+	for _, n := range c.wholeReplicas(routes, hash, &room) {
 		if !slices.Contains(silent, n) {
 			return n
 		}
@@ -286,15 +287,19 @@ func (n *node) patienceNanos(keys int) int64 {
 }
 
 // unanswered returns the keys that another node, or the same one under a newer
-// ring, may have an answer for.
-func (m *multi) unanswered(ctx context.Context, routes *routes, calls []*multiCall) (todo []int) {
+// ring, may have an answer for, and how many of them are back from followers that lack
+// them.
+func (m *multi) unanswered(ctx context.Context, routes *routes, calls []*multiCall) (todo []int, back int) {
 	moved := false
 	for _, mc := range calls {
 		for i := range mc.call.ops {
 			switch op := &mc.call.ops[i]; {
 			case !op.done, op.failure == nil && op.answer.Status == wire.StatusTooLate:
 				todo = append(todo, mc.keys[i]) // what was too late for a round's time need not be for the call's
-			case op.failure == nil && op.answer.Status == wire.StatusMoved:
+			case mc.call.turnsBack(op):
+				todo = append(todo, mc.keys[i])
+				back++
+			case op.failure == nil && (op.answer.Status == wire.StatusMoved || mc.call.outdated(op)):
 				todo = append(todo, mc.keys[i])
 				m.client.consult(mc.call.node())
 				moved = true
@@ -305,7 +310,8 @@ func (m *multi) unanswered(ctx context.Context, routes *routes, calls []*multiCa
 		m.client.counters.moved.Add(1)
 		m.client.pause(ctx, routes, fencedPause, m.deadlineNanos)
 	}
-	return todo
+	m.client.counters.turnedBack.Add(uint64(back))
+	return todo, back
 }
 
 // silentOf adds the nodes that left answers out.

@@ -30,6 +30,8 @@ type node struct {
 	leastNanos atomic.Int64
 	breaker    circuitbreaker.CircuitBreaker[any]
 	credit     credit
+	place      uint32 // among the client's nodes
+	lacks      lackings
 	// padLost is how many padded reads in a row were answered only once they were sent
 	// again without padding.
 	padLost atomic.Uint32
@@ -54,7 +56,7 @@ type nodeInfo struct {
 }
 
 func newNode(c *Client, name string, addr netip.AddrPort) *node {
-	n := &node{client: c, addr: addr, name: name, breaker: newBreaker(&c.settings.breaker), greeting: make(chan struct{}, 1)}
+	n := &node{client: c, addr: addr, name: name, place: c.places.Add(1), breaker: newBreaker(&c.settings.breaker), greeting: make(chan struct{}, 1)}
 	n.rtt.min, n.rtt.max = c.settings.minRTO, c.settings.maxRTO
 	n.pending.init()
 	n.path.init()

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,10 @@ type Watch struct {
 	controller uint64
 }
 
-var errWatchSilent = errors.New("the watch gives no sign of life")
+var (
+	errWatchSilent = errors.New("the watch gives no sign of life")
+	errWatchClosed = errors.New("etcd's client closed it")
+)
 
 // Run follows until the context ends.
 func (w *Watch) Run(ctx context.Context) error {
@@ -62,23 +66,28 @@ func (w *Watch) Run(ctx context.Context) error {
 }
 
 func (w *Watch) follow(ctx context.Context) error {
-	// A stream of its own for each go: a silent one is left behind.
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
+	// The deadline stands over the opening as well: a stream on which nothing is heard
+	// does not even say that it began.
+	ctx, leave := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
+	defer leave(nil)
+	// A stream of its own for each go, closed with it: the client's own watcher would
+	// put the next watch on the stream which has fallen silent.
+	watcher := clientv3.NewWatcher(w.Client)
+	defer func() { _ = watcher.Close() }()
 	revision, err := w.list(ctx)
 	if err != nil {
 		return err
 	}
-	events := w.Client.Watch(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1), clientv3.WithProgressNotify())
+	silent := time.AfterFunc(watchSilent, func() { leave(errWatchSilent) })
+	defer silent.Stop()
+	events := watcher.Watch(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1), clientv3.WithProgressNotify())
 	ask := time.NewTicker(watchAsk)
 	defer ask.Stop()
-	silent := time.NewTimer(watchSilent)
-	defer silent.Stop()
 	for {
 		select {
 		case answer, ok := <-events:
 			if !ok {
-				return errors.New("the watch ended")
+				return fmt.Errorf("the watch ended: %w", cmp.Or(context.Cause(ctx), errWatchClosed))
 			}
 			if err := answer.Err(); err != nil {
 				return fmt.Errorf("watch etcd: %w", err)
@@ -86,11 +95,11 @@ func (w *Watch) follow(ctx context.Context) error {
 			silent.Reset(watchSilent)
 			w.takeEvents(answer.Events)
 		case <-ask.C:
-			if err := w.Client.RequestProgress(ctx); err != nil {
-				return fmt.Errorf("ask the watch for progress: %w", err)
+			if err := watcher.RequestProgress(ctx); err != nil {
+				return fmt.Errorf("ask the watch for progress: %w", cmp.Or(context.Cause(ctx), err))
 			}
-		case <-silent.C:
-			return errWatchSilent
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

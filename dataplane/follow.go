@@ -13,6 +13,7 @@ func (l *Loop) heed() {
 	n := &l.neighbor
 	if generation := n.replication.Generation(); generation != n.spansSeen && n.replication.Read(&n.lists) {
 		n.spansSeen = generation
+		l.withdrawLacking()
 	}
 	n.syncNanos = n.replication.SyncNanos()
 	if len(n.waits.list) > 0 {
@@ -28,6 +29,11 @@ func (n *neighbor) held(hash uint64) bool {
 // alone says whether a key has no follower.
 func (n *neighbor) alone(hash uint64) bool {
 	return len(n.lists.Degraded) > 0 && board.InSpans(n.lists.Degraded, hash)
+}
+
+// lacks says whether this node, which follows a key, does not have its range whole.
+func (n *neighbor) lacks(hash uint64) bool {
+	return len(n.lists.Lacking) > 0 && board.InSpans(n.lists.Lacking, hash)
 }
 
 // waiting is a datagram of writes whose acknowledgement waits for followers.

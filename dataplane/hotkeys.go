@@ -188,7 +188,7 @@ func (l *Loop) consider(c *shard.Hot) {
 // asks, without its counters.
 func (l *Loop) holds(hash uint64) bool {
 	return wire.ShardOf(hash, l.cfg.Shards) == l.cfg.Shard &&
-		(l.ring == nil || l.ring.Owns(l.cfg.NodeID, hash) || l.ring.Holds(l.cfg.NodeID, hash))
+		(l.ring == nil || l.ring.Owns(l.cfg.NodeID, hash) || l.ring.Holds(l.cfg.NodeID, hash) && !l.neighbor.lacks(hash))
 }
 
 // noteUse is noteUses for one key that was answered elsewhere.
@@ -231,6 +231,19 @@ func (h *hotKeys) changedIn(in shard.HashSet) {
 	}
 	for slot, hash := range h.hashes {
 		if hash != 0 && in.Holds(hash) {
+			h.withdraw(slot)
+		}
+	}
+}
+
+// withdrawLacking withdraws what this node follows and does not have whole any more.
+func (l *Loop) withdrawLacking() {
+	h := &l.hot
+	if h.size == 0 || len(l.neighbor.lists.Lacking) == 0 {
+		return
+	}
+	for slot, hash := range h.hashes {
+		if hash != 0 && !l.holds(hash) {
 			h.withdraw(slot)
 		}
 	}

@@ -153,7 +153,10 @@ func (l *Loop) addGet(g *shard.Get, a *ask) {
 	l.counts.n[board.CountGets]++
 	op := wire.ReplyOp{Code: wire.Get, Index: a.index}
 	if a.refused != wire.StatusOK {
-		op.Status, op.Token = a.refused, uint64(l.epoch)
+		op.Status = a.refused
+		if a.refused == wire.StatusMoved {
+			op.Token = uint64(l.epoch)
+		}
 		l.add(&op)
 		return
 	}

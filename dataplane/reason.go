@@ -24,13 +24,14 @@ const (
 	ReasonBadApply                        // a record of the control process made no sense
 	ReasonHeld                            // write to a range that this node leads and may not write yet: answered FENCED
 	ReasonWaitsFull                       // too many acknowledgements wait for followers: marked degraded
+	ReasonLacking                         // GET of a range that this node follows and has not whole: answered BEHIND
 	NumReasons
 )
 
 var reasonNames = [NumReasons]string{
 	"malformed_unproven", "malformed_answered", "no_cookie", "late_answered", "late_dropped", "wrong_shard", "not_owned",
 	"fenced", "hand_over_full", "hand_in_no_frame", "no_reply_frame", "continuations_full", "wheel_full",
-	"too_long_for_frame", "drained", "bad_apply", "held", "waits_full",
+	"too_long_for_frame", "drained", "bad_apply", "held", "waits_full", "lacking",
 }
 
 // String returns the reason as a metric label.

@@ -36,7 +36,7 @@ func (l *Loop) addRing(op *wire.Op) {
 }
 
 // misplacedRead is misplaced for a GET: followers answer it, too, as far as their
-// copy goes. The right to fill a key is the leader's to give.
+// copy goes, and where it is whole. The right to fill a key is the leader's to give.
 func (l *Loop) misplacedRead(g *shard.Get, hash uint64) wire.Status {
 	switch {
 	case wire.ShardOf(hash, l.cfg.Shards) != l.cfg.Shard:
@@ -45,6 +45,10 @@ func (l *Loop) misplacedRead(g *shard.Get, hash uint64) wire.Status {
 	case l.ring == nil || l.ring.Owns(l.cfg.NodeID, hash): // asked once: it is a search
 	case l.ring.Holds(l.cfg.NodeID, hash):
 		g.Lease = false
+		if l.neighbor.lacks(hash) {
+			l.counts.reason[ReasonLacking]++
+			return wire.StatusBehind
+		}
 	default:
 		l.counts.reason[ReasonNotOwned]++
 		return wire.StatusMoved

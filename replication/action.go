@@ -19,6 +19,10 @@ type SetHeld struct{ Ranges []ring.Range }
 // there are marked degraded.
 type SetDegraded struct{ Ranges []ring.Range }
 
+// SetLacking replaces the list of ranges that this node follows and has not whole: reads
+// there are for the leader to answer.
+type SetLacking struct{ Ranges []ring.Range }
+
 // SetSync is the moment after which every acknowledgement is marked degraded, unless
 // it is moved on before: LagNanos after the oldest write that may be unreplicated.
 type SetSync struct{ UntilNanos int64 }
@@ -131,6 +135,7 @@ func (Publish) action()       {}
 func (SetFence) action()      {}
 func (SetHeld) action()       {}
 func (SetDegraded) action()   {}
+func (SetLacking) action()    {}
 func (SetSync) action()       {}
 func (SetReplicated) action() {}
 func (Send) action()          {}

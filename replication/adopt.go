@@ -29,6 +29,7 @@ func (n *Node) adopt(rec Record) {
 	n.do(SetHeld{n.heldRanges()})
 	n.said.held = n.heldRanges()
 	n.remember()
+	n.sayLacking()
 	n.do(Publish{rec})
 	if !n.mayLead() {
 		n.fence.lose()
@@ -66,6 +67,7 @@ func (n *Node) roles(prev Record, last uint32) {
 	wasLed := n.led
 	if !contiguous {
 		wasLed = nil
+		n.doubtInbound()
 	}
 	led := n.rec.ledBy(n.self)
 	n.settleAt = n.ordered
@@ -84,18 +86,20 @@ func (n *Node) roles(prev Record, last uint32) {
 		n.do(Drop{strange})
 	}
 	n.fallback = need.Intersect(had)
+	n.follows = n.rec.followedBy(n.self)
 	n.setInbound(into)
 	n.setOutbound()
 }
 
 // holdings are the ranges whose items this node may go on with: what it led and what
 // it followed. They may be old, after a leap over epochs: then whoever had newer ones
-// knew this node as a follower out of sync, and said so to its clients.
+// knew this node as a follower out of sync, and said so to its clients. One that is cold
+// has what came by repairs since.
 func (n *Node) holdings() RangeSet {
-	if n.cold {
-		return nil
+	var had []ring.Range
+	if !n.cold {
+		had = slices.Concat(n.led, n.fallback)
 	}
-	had := slices.Concat(n.led, n.fallback)
 	for _, in := range n.ins {
 		had = append(had, in.have...)
 	}

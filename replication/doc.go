@@ -14,7 +14,8 @@
 // follower's Node checks epoch and position and asks for [Apply]; [Applied] makes it
 // send an Ack, and that becomes [SetReplicated] at the leader, for those who asked to
 // wait. What a follower lacks comes by a repair: Begin, Ready, then Scan and Part until
-// the last, while the stream goes on.
+// the last, while the stream goes on; until then it answers no reads there
+// ([SetLacking]).
 //
 // # Life of a leader
 //
@@ -40,7 +41,8 @@
 //	control TCP, in order   Open Resume Start Batch Hints Ack Release Begin Ready Part
 //	                        PartAck Redo RingNews
 //	control TCP, any        Report, to whoever is the elected controller
-//	board                   SetFence SetHeld SetDegraded SetSync SetReplicated Publish
+//	board                   SetFence SetHeld SetDegraded SetLacking SetSync SetReplicated
+//	                        Publish
 //	apply queues            Apply, ApplyPart, ApplyHints, Drop
 //	scan areas              Scan, StopScan
 //	data directory          Remember
@@ -48,7 +50,7 @@
 // # The driver's duties
 //
 //  1. Call Step from one goroutine, with a Tick every 10 ms; carry the actions out in
-//     order. Remember comes before what follows it; SetFence, SetHeld and Publish reach
+//     order. Remember comes before what follows it; SetFence, SetHeld, SetLacking and Publish reach
 //     the board before the next Step.
 //  2. Begin with DataPlane, a LogAt for each shard, and RecordSeen (what the board had,
 //     not Linear; then what etcd has, Linear). Without etcd: a ring of one's own,
@@ -81,5 +83,6 @@
 //     range older than LagNanos is with a follower.
 //   - A range whose items were not followed or led without a break is dropped before
 //     it is served or repaired.
+//   - A follower answers no read of a range that it has not whole.
 //   - A part of a repair is applied within half a tombstone's life of its reading.
 package replication

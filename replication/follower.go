@@ -19,6 +19,7 @@ type inbound struct {
 	ranges   RangeSet // and, besides, what the leader still owes it
 	exact    bool     // applied is not older than what the data plane has
 	started  bool     // the leader streams in this epoch
+	doubted  bool     // have is of before a leap over epochs
 
 	// kept is what it had when the log's window left it behind, up to the positions
 	// above, so that the repair can be short.
@@ -38,6 +39,7 @@ func (n *Node) want(in *inbound) {
 	}
 	in.have = in.have.Intersect(in.ranges)
 	in.kept = in.kept.Intersect(in.ranges)
+	n.lackStale = true
 }
 
 // setInbound follows the ring. What belongs to another leader now is no longer had
@@ -92,6 +94,7 @@ func (n *Node) opened(from uint64, e Open) {
 		answer.Positions = slices.Clone(in.applied)
 	} else if in.life != 0 {
 		in.forget()
+		n.lackStale = true
 		answer.Life, answer.Have, answer.Since = 0, nil, 0
 	}
 	n.send(from, Stream, answer)
@@ -127,7 +130,8 @@ func (n *Node) started(from uint64, e Start) {
 	}
 	in.life, in.since = e.Life, n.rec.Epoch()
 	in.applied, in.received = slices.Clone(e.From), slices.Clone(e.From)
-	in.started = true
+	in.started, in.doubted = true, false
+	n.lackStale = true
 	n.remember()
 	n.report.changed = true
 }
@@ -181,6 +185,7 @@ func (n *Node) followOn(in *inbound, f *farewell) {
 		in.since = f.epoch
 	}
 	in.have = in.have.Union(ranges)
+	n.lackStale = true
 	n.remember()
 }
 

@@ -319,6 +319,7 @@ func (n *Node) endFarewells() {
 			continue
 		}
 		delete(n.farewells, id)
+		n.lackStale = true
 		n.setOutbound()
 		if in := n.ins[id]; clean && in != nil {
 			n.followOn(in, f)
@@ -333,6 +334,7 @@ func (n *Node) dropFarewell(id uint64) {
 		return
 	}
 	delete(n.farewells, id)
+	n.lackStale = true
 	n.setOutbound()
 	n.send(id, Stream, Redo{n.rec.Epoch()})
 }

@@ -48,8 +48,10 @@ type Node struct {
 	nextID    uint64
 
 	// As follower.
-	ins      map[uint64]*inbound
-	fallback RangeSet // items from an earlier role, good until repaired
+	ins       map[uint64]*inbound
+	fallback  RangeSet // items from an earlier role, good until repaired
+	follows   RangeSet // by the ring, not only by what it works towards
+	lackStale bool     // what is lacking may have changed in this step
 
 	// Orders to the data plane, batches and parts, are taken in order.
 	ordered, taken uint64
@@ -105,6 +107,9 @@ func (n *Node) Step(nowNanos int64, ev Event) []Action {
 	n.out = n.out[:0]
 	n.advance(nowNanos)
 	n.dispatch(ev)
+	if n.lackStale {
+		n.sayLacking()
+	}
 	return n.out
 }
 
@@ -281,6 +286,7 @@ func (n *Node) dataPlane(e DataPlane) {
 func (n *Node) forgetItems() {
 	n.fallback = nil
 	n.ins = map[uint64]*inbound{}
+	n.lackStale = true
 	n.logLife += 1 << 32
 	clear(n.logs)
 	for _, id := range n.outIDs {

@@ -146,6 +146,7 @@ func (n *Node) begin(from uint64, e Begin) {
 		in.repair.kept = true
 	}
 	in.have = in.have.Minus(ranges)
+	n.lackStale = true
 	n.remember()
 	n.send(from, Stream, answer)
 }
@@ -197,6 +198,7 @@ func (n *Node) partApplied(e PartApplied) {
 	n.fallback = n.fallback.Union(in.repair.ranges)
 	in.kept = in.kept.Minus(in.repair.ranges)
 	in.repair = nil
+	n.lackStale = true
 	n.remember()
 	n.report.changed = true
 }

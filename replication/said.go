@@ -12,6 +12,8 @@ type said struct {
 	held       RangeSet
 	degraded   RangeSet
 	degradedOK bool
+	lacking    RangeSet
+	lackingOK  bool
 	led        RangeSet // what degraded was computed from
 	synced     []sight
 	sync       int64

@@ -65,6 +65,7 @@ func (n *Node) distrust(sinceNanos int64) {
 	for _, in := range n.ins {
 		if sinceNanos > n.savedAt && !in.exact {
 			in.have, in.above, in.kept = nil, nil, nil
+			n.lackStale = true
 		}
 		in.exact = true // from now on this process knows
 	}

@@ -25,6 +25,8 @@ type checker struct {
 	accused map[promise]bool
 	grants  map[[2]uint64]int64 // by witness and leader: when granted last
 	late    map[partKey]int64
+	holes   holes
+	last    map[sentPart]replication.RangeSet // of parts that end a repair: its ranges
 	counts  Counts
 }
 
@@ -73,8 +75,8 @@ type promise struct {
 
 func newChecker(w *world) *checker {
 	return &checker{
-		w: w, leads: map[*key]lead{}, history: map[*key][]*acked{}, good: map[goodKey]vouched{}, out: map[goodKey]uint32{}, wiped: map[uint64]int64{}, follow: map[ringKey][]uint64{},
-		epochs: map[uint64]uint32{}, life: map[sight]int64{}, accused: map[promise]bool{}, grants: map[[2]uint64]int64{}, late: map[partKey]int64{},
+		w: w, leads: map[*key]lead{}, history: map[*key][]*acked{}, good: map[goodKey]vouched{}, out: map[goodKey]uint32{}, holes: holes{}, wiped: map[uint64]int64{}, follow: map[ringKey][]uint64{},
+		epochs: map[uint64]uint32{}, life: map[sight]int64{}, accused: map[promise]bool{}, grants: map[[2]uint64]int64{}, late: map[partKey]int64{}, last: map[sentPart]replication.RangeSet{},
 	}
 }
 
@@ -120,6 +122,7 @@ func (c *checker) takesLead(m *machine, k *key, epoch uint32) {
 		c.inherits(m, m, k) // nobody had anything left, see blank
 	}
 	c.leads[k] = lead{m, epoch, c.w.now}
+	c.holes.fill(m, k)
 }
 
 // inherits compares what the new leader has with what was acknowledged.

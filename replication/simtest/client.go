@@ -91,6 +91,9 @@ func (c *client) arrive(m *machine, k *key, draw int, answer func(reply)) {
 			if r.status == statusOK {
 				w.check.read(m, k, minimum, r.version)
 			}
+			if r.status == statusOK || r.status == statusMiss {
+				w.check.answered(m, k)
+			}
 			answer(r)
 		}
 	})

@@ -61,6 +61,7 @@ type dataPlane struct {
 	fence      int64
 	held       replication.RangeSet
 	degraded   replication.RangeSet
+	lacking    replication.RangeSet
 	sync       int64
 	replicated [shards]uint64
 	log        [shards][]record
@@ -139,6 +140,7 @@ func (d *dataPlane) apply(r record, late bool) {
 
 // replace makes room for a part: what it does not say, and is not newer, goes.
 func (d *dataPlane) replace(records []record, upto []uint64) {
+	d.m.w.check.holes.tear(d.m, records[0].ranges)
 	said := map[*key]uint64{}
 	for _, r := range records[1:] {
 		said[r.key] = r.version
@@ -172,6 +174,7 @@ func (d *dataPlane) set(k *key, version uint64, deleted bool) {
 }
 
 func (d *dataPlane) drop(ranges replication.RangeSet) {
+	d.m.w.check.holes.tear(d.m, ranges)
 	for _, k := range d.m.w.keys {
 		if ranges.Contains(k.hash) {
 			d.m.w.tell("  dropped", []any{d.m.id, k})
@@ -249,6 +252,9 @@ func (d *dataPlane) wakeWaiting() {
 func (d *dataPlane) read(k *key, minimum uint64) reply {
 	if d.ring == nil || !d.ring.Holds(d.m.id, k.hash) {
 		return reply{status: statusMoved, ring: d.ring}
+	}
+	if d.lacking.Contains(k.hash) && !d.ring.Owns(d.m.id, k.hash) {
+		return reply{status: statusBehind, ring: d.ring}
 	}
 	it, ok := d.items[k]
 	if ok && it.version < minimum && d.m.w.fault != plant.IgnoreMinimumVersion {

@@ -282,6 +282,8 @@ func (m *machine) carryOut(a replication.Action) {
 		m.dp.held = v.Ranges
 	case replication.SetDegraded:
 		m.dp.degraded = v.Ranges
+	case replication.SetLacking:
+		m.dp.lacking = v.Ranges
 	case replication.SetSync:
 		m.dp.sync = v.UntilNanos
 	case replication.SetReplicated:
@@ -314,6 +316,9 @@ func (m *machine) carryOutItems(a replication.Action) {
 		m.w.check.applies(m, v.Batch)
 		m.enqueue(nil, nil, m.records, replication.Applied{From: v.From, Life: v.Batch.Life, Shard: v.Batch.Shard, Upto: v.Batch.Upto})
 	case replication.ApplyPart:
+		if v.Part.Last {
+			m.w.check.endsRepair(m, v, m.records)
+		}
 		var stretch []record
 		if v.Replace {
 			stretch = m.records
@@ -378,6 +383,7 @@ func (m *machine) send(v replication.Send) {
 	case replication.Stream:
 		if a, ok := v.Message.(replication.PartAck); ok {
 			m.w.check.takesPart(m, a)
+			m.w.check.repaired(m, v.To, a)
 		}
 		m.sendRecords(v.To, v.Message, nil)
 	case replication.ToController:

@@ -25,6 +25,10 @@ func (d *Driver) perform(a replication.Action) {
 		d.degraded = slices.Clone(a.Ranges)
 		d.counts.degraded.Store(shareOf(d.degraded))
 		d.cfg.Board(d.publishSpans)
+	case replication.SetLacking:
+		d.lacking = slices.Clone(a.Ranges)
+		d.counts.lacking.Store(shareOf(d.lacking))
+		d.cfg.Board(d.publishSpans)
 	case replication.SetSync:
 		d.setSync(a.UntilNanos)
 	case replication.SetReplicated:
@@ -184,41 +188,43 @@ func (d *Driver) setSync(untilNanos int64) {
 	d.cfg.Board(d.publishSpans)
 }
 
-// publishSpans puts up what may not be written, and what no follower gets, and until
-// when.
+// publishSpans puts up what may not be written, what no follower gets and until when,
+// and what this follower lacks.
 func (d *Driver) publishSpans(b *board.Board) {
 	area := b.Replication()
 	d.counts.replicating.Store(d.replicating)
 	if !d.replicating {
 		area.SetSync(0)
-		d.publishLists(area, nil)
+		d.publishLists(area, nil, nil)
 		return
 	}
-	d.publishLists(area, d.degraded)
+	d.publishLists(area, d.degraded, d.lacking)
 	area.SetSync(max(d.syncNanos, 1))
 }
 
 // publishLists publishes the lists, unless these stand there already.
-func (d *Driver) publishLists(area *board.Replication, degraded []ring.Range) {
-	next := spanLists{d.board, spansOf(coarsen(d.held, board.MaxSpans)), spansOf(coarsen(degraded, board.MaxSpans))}
+func (d *Driver) publishLists(area *board.Replication, degraded, lacking []ring.Range) {
+	spans := func(ranges []ring.Range) []board.Span { return spansOf(coarsen(ranges, board.MaxSpans)) }
+	next := spanLists{d.board, spans(d.held), spans(degraded), spans(lacking)}
 	if next.equal(&d.lists) {
 		return
 	}
 	d.lists = next
-	area.Publish(next.held, next.degraded)
+	area.Publish(next.held, next.degraded, next.lacking)
 }
 
 // spanLists are what stands on a board.
 type spanLists struct {
-	on             *board.Board
-	held, degraded []board.Span
+	on                      *board.Board
+	held, degraded, lacking []board.Span
 }
 
 func (l *spanLists) equal(o *spanLists) bool {
-	return l.on == o.on && slices.Equal(l.held, o.held) && slices.Equal(l.degraded, o.degraded)
+	return l.on == o.on && slices.Equal(l.held, o.held) && slices.Equal(l.degraded, o.degraded) &&
+		slices.Equal(l.lacking, o.lacking)
 }
 
-// coarsen joins the nearest ranges until there are few enough. Both lists err on the
+// coarsen joins the nearest ranges until there are few enough. All lists err on the
 // safe side when they cover more.
 func coarsen(ranges []ring.Range, most int) []ring.Range {
 	if len(ranges) <= most {

@@ -16,6 +16,7 @@ type counters struct {
 	sync        atomic.Int64
 	held        atomic.Uint64 // parts of the circle, in millionths
 	degraded    atomic.Uint64
+	lacking     atomic.Uint64
 }
 
 // Stats are a driver's counters and gauges.
@@ -28,6 +29,9 @@ type Stats struct {
 	// Held and Degraded are the parts of the circle that this node leads and may not
 	// write yet, and that no follower has.
 	Held, Degraded float64
+	// Lacking is the part that this node follows and has not whole: its readers are sent
+	// to the leaders.
+	Lacking float64
 	// SyncNanos is the moment up to which acknowledgements are good as things stand.
 	SyncNanos int64
 }
@@ -42,7 +46,7 @@ func (d *Driver) Stats() Stats {
 	return Stats{
 		BadMessages: c.badMessages.Load(), SentBytes: c.sentBytes.Load(), SentParts: c.sentParts.Load(),
 		Links: links, Replicating: c.replicating.Load(), SyncNanos: c.sync.Load(),
-		Held: float64(c.held.Load()) / 1e6, Degraded: float64(c.degraded.Load()) / 1e6,
+		Held: float64(c.held.Load()) / 1e6, Degraded: float64(c.degraded.Load()) / 1e6, Lacking: float64(c.lacking.Load()) / 1e6,
 	}
 }
 

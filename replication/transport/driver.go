@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -96,6 +97,7 @@ type Driver struct {
 	watching    bool // nobody to replicate to, but somebody hears of writes
 	held        []ring.Range
 	degraded    []ring.Range
+	lacking     []ring.Range
 	syncNanos   int64
 	lists       spanLists
 	adopt       uint32 // epoch whose adoption by the shards is awaited; 0 = none
@@ -119,9 +121,12 @@ type dataPlane struct {
 	started  int64
 }
 
+// everything is lacking until the Node has said what is.
+var everything = []ring.Range{{From: 0, To: math.MaxUint64}}
+
 // New makes a driver. Nothing moves before Run.
 func New(cfg Config) *Driver {
-	return &Driver{cfg: cfg, inbox: newInbox(), repairs: map[uint64]replication.Begin{}, memoryID: cfg.MemoryID, probes: newProber()}
+	return &Driver{cfg: cfg, inbox: newInbox(), repairs: map[uint64]replication.Begin{}, memoryID: cfg.MemoryID, probes: newProber(), lacking: everything}
 }
 
 // Post gives the driver an event, from any goroutine.

@@ -22,8 +22,12 @@ func checkKill(ctx context.Context, e *env) error {
 		for i := range kills {
 			victim := b.Nodes()[i%len(b.Nodes())]
 			t, err := during(ctx, b, c, victim, uint64(i+1), func(now func()) error {
+				kill, err := victim.Aim()
+				if err != nil {
+					return err
+				}
 				now()
-				if err := victim.Kill(); err != nil {
+				if err := kill(); err != nil {
 					return err
 				}
 				return sleep(ctx, 3*time.Second)

@@ -28,6 +28,7 @@ const (
 	SequenceFromZero           // a new leader's versions begin with the old epoch
 	SlowParts                  // a repair takes parts older than the tombstones
 	PartitionUnmarked          // acknowledges in a partition as if the others knew
+	AnswerLacking              // a follower answers for ranges that it has not whole
 	BlindSwap                  // the ring is put without comparing its revision
 	Faults                     // how many there are, None included
 )
@@ -36,7 +37,7 @@ var names = [Faults]string{
 	"none", "ack-past-fence", "fence-from-receipt", "early-tombstones", "stale-epoch", "one-detector",
 	"grant-after-evidence", "evidence-while-granted", "skip-fence-wait", "resume-past-gap", "lone-witness",
 	"grant-old-epoch", "minority-grants", "open-epochs", "keep-stale-data", "ignore-minimum-version", "hide-degraded",
-	"sequence-from-zero", "slow-parts", "partition-unmarked", "blind-swap",
+	"sequence-from-zero", "slow-parts", "partition-unmarked", "answer-lacking", "blind-swap",
 }
 
 func (f Fault) String() string {

@@ -269,9 +269,3 @@ func (b *Bed) Control(n *Node, holder string) (*api.Client, error) {
 func (b *Bed) path(parts ...string) string {
 	return filepath.Join(append([]string{b.dir}, parts...)...)
 }
-
-func (b *Bed) say(format string, args ...any) {
-	if b.cfg.Log != nil {
-		fmt.Fprintf(b.cfg.Log, format+"\n", args...)
-	}
-}

@@ -142,6 +142,21 @@ func (n *Node) LogText() (string, error) {
 // closed.
 func (n *Node) Kill() error { return n.place.killAll() }
 
+// Aim finds both processes, so that kill, which ends them as Kill does, need not search
+// first: a search takes as long as some failovers do.
+func (n *Node) Aim() (kill func() error, err error) {
+	pids, err := n.place.processes()
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		for _, pid := range pids {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+		}
+		return n.place.killAll()
+	}, nil
+}
+
 // KillControl ends the control process alone. Start starts it again.
 func (n *Node) KillControl() error { return n.signalControl(unix.SIGKILL) }
 
