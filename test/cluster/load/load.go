@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gannet/client"
 )
@@ -140,29 +143,29 @@ func (l *Load) readAll(ctx context.Context) {
 	})
 }
 
-const paceTick = time.Millisecond
+const shortestPause = 100 * time.Microsecond
 
-// pace begins operations when they are due.
+// pace begins operations when they are due. It sleeps by the kernel's timers, on a
+// thread of its own: the runtime's are late by up to a millisecond, which would count
+// as every operation's latency.
 func (l *Load) pace(ctx context.Context) {
 	defer close(l.done)
+	runtime.LockOSThread()                             // not given back: it ends with its timer slack
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it sleeps last 50 µs longer
 	begin, issued := l.Now(), 0
 	rng := rand.New(rand.NewPCG(l.cfg.Seed, 1))
-	ticker := time.NewTicker(paceTick)
-	defer ticker.Stop()
-	for {
-		now := l.Now()
-		for due := begin + int64(issued)*int64(time.Second)/int64(l.cfg.Rate); due <= now; {
+	for ctx.Err() == nil {
+		now, due := l.Now(), int64(0)
+		for ; ; issued++ {
+			if due = begin + int64(issued)*int64(time.Second)/int64(l.cfg.Rate); due > now {
+				break
+			}
 			l.begin(ctx, rng, due)
-			issued++
-			due = begin + int64(issued)*int64(time.Second)/int64(l.cfg.Rate)
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			l.stopped = l.Now()
-			return
-		}
+		pause := unix.NsecToTimespec(max(due-l.Now(), int64(shortestPause)))
+		_ = unix.Nanosleep(&pause, nil) // a signal may end it early
 	}
+	l.stopped = l.Now()
 }
 
 // begin starts one operation.
