@@ -100,9 +100,13 @@ func (w *worker) fill(s *storing) error {
 	w.draft.keys = w.draft.keys[:0]
 	allowed := 3*w.opt.Keys + 1000
 	for !w.stop.Load() {
+		failures := w.failures
 		sent, got, err := w.turn()
 		if err != nil {
 			return err
+		}
+		if w.failures > failures {
+			time.Sleep(afterFailure)
 		}
 		if w.failures > allowed {
 			return fmt.Errorf("store the keys: %d requests failed (%d lost, %v): can the server hold them all?", w.failures, w.counts[phasePreload].lost, w.errorNames(phasePreload))
@@ -120,6 +124,9 @@ func (w *worker) fill(s *storing) error {
 	}
 	return nil
 }
+
+// afterFailure is time for a node that refuses: its fence may have lapsed for a moment.
+const afterFailure = 5 * time.Millisecond
 
 // preloadInFlight is how many requests the preload keeps on their way.
 const preloadInFlight = 64
