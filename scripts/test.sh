@@ -1,15 +1,32 @@
 #!/usr/bin/env bash
-# Runs go test, then says how many tests were skipped and why. As root in CI a
-# skipped test is a failure: the kernel there can do all that is asked of it.
+# Runs go test on the packages, after flags, that are its arguments. Then it says how
+# many tests were skipped and why: as root in CI a skipped test is a failure, because
+# the kernel there can do all that is asked of it. RERUN=1 gives one or two tests that
+# fail a second chance and names them as flaky; a third failure is final at once.
 set -uo pipefail
 GO=${GO:-go}
 json=$(mktemp)
-trap 'rm -f "$json"' EXIT
+flaky=$(mktemp)
+trap 'rm -f "$json" "$flaky"' EXIT
+
+flags=() packages=()
+for arg; do
+	case $arg in
+	-*) flags+=("$arg") ;;
+	*) packages+=("$arg") ;;
+	esac
+done
+rerun=()
+[ -n "${RERUN:-}" ] && rerun=(--rerun-fails=1 --rerun-fails-max-failures=2 --rerun-fails-report "$flaky" --rerun-fails-abort-on-data-race)
 
 # Namespaces, ports and the two cores are shared: packages run one after the other.
-$GO tool gotestsum --format pkgname --jsonfile "$json" --hide-summary=skipped -- \
-	-count=1 -p 1 -timeout 20m "$@"
+$GO tool gotestsum --format pkgname --jsonfile "$json" --hide-summary=skipped "${rerun[@]}" \
+	--packages "${packages[*]}" -- -count=1 -p 1 -timeout 20m "${flags[@]}"
 status=$?
+if [ -s "$flaky" ]; then
+	echo "flaky: failed, and were run once more:"
+	cat "$flaky"
+fi
 
 skips=$(grep '"Action":"skip"' "$json" | grep -c '"Test":')
 if [ "$skips" -gt 0 ]; then
