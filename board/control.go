@@ -87,6 +87,20 @@ func (h *Heartbeat) SetTombstones(sinceNanos int64) { h.words[5].Store(uint64(si
 // TombstonesNanos returns it.
 func (h *Heartbeat) TombstonesNanos() int64 { return int64(h.words[5].Load()) }
 
+// SetPatient says that no acknowledgement waits for followers: what they have need not
+// be told to a shard that sleeps. A shard that becomes impatient looks at Replicated
+// once more before it sleeps.
+func (h *Heartbeat) SetPatient(patient bool) {
+	word := uint64(0)
+	if patient {
+		word = 1
+	}
+	h.words[6].Store(word)
+}
+
+// Patient returns it.
+func (h *Heartbeat) Patient() bool { return h.words[6].Load() != 0 }
+
 // Epoch returns the epoch whose versions the shard gives.
 func (h *Heartbeat) Epoch() uint32 { return uint32(h.words[3].Load()) }
 

@@ -60,6 +60,7 @@ const (
 	CountKernelPublished // items published to it
 	CountKernelWithdrawn // items taken back; the difference is what is published now
 	CountLateTurns       // begun over 100 µs after the one before, sleeps aside
+	CountEvictionsSpare  // copies held in the place of another node
 	NumCounters
 )
 
@@ -71,6 +72,7 @@ var counterNames = [NumCounters]string{
 	"log_lost", "applied", "scanned", "busy_nanos", "turns", "wakeups", "frame_census_bad",
 	"in_place_sent", "room_busy", "value_bytes_copied", "large_bytes_copied", "value_bytes_tail", "value_bytes_in_place",
 	"slots_in_flight", "port_changes", "kernel_hits", "kernel_published", "kernel_withdrawn", "late_turns",
+	"evictions_spare",
 }
 
 // String returns the counter's name.

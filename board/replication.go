@@ -15,14 +15,17 @@ const spanBytes = 16
 //
 //	word 0  generation: how often the spans were published; slot = generation mod 2
 //	word 1  moment after which acknowledgements are degraded; 0: nothing is replicated
-//	line 1… slot 0, slot 1: records of the numbers of held and of degraded spans (32 bits each), and the
-//	        held, the degraded and the lacking spans
+//	line 1… slot 0, slot 1: records of the numbers of held, degraded, lacking and spare spans (32 bits
+//	        each), and the spans in that order
 type Replication struct {
 	words []atomic.Uint64
 	slots [2]record
 }
 
-const replicationDataBytes = 8 + 3*MaxSpans*spanBytes
+const (
+	spanNumbersBytes     = 16
+	replicationDataBytes = spanNumbersBytes + 4*MaxSpans*spanBytes
+)
 
 func replicationStride() int64 {
 	return lineBytes + 2*((recordStride(replicationDataBytes)+lineBytes-1)&^(lineBytes-1))
@@ -36,16 +39,18 @@ func (b *Board) Replication() *Replication {
 	return &Replication{words: w[:8], slots: [2]record{{slots[:half]}, {slots[half : 2*half]}}}
 }
 
-// Publish puts three lists up: spans that this node leads and must not write yet, spans
-// whose writes no follower gets, and spans that this node follows and does not have
-// whole. More than MaxSpans in one of them make it fail.
-func (g *Replication) Publish(held, degraded, lacking []Span) bool {
-	if max(len(held), len(degraded), len(lacking)) > MaxSpans {
+// Publish puts four lists up: spans that this node leads and must not write yet, spans
+// whose writes no follower gets, spans that this node follows and does not have whole,
+// and spans that it follows in the place of a node that is down. More than MaxSpans in
+// one of them make it fail.
+func (g *Replication) Publish(held, degraded, lacking, spare []Span) bool {
+	if max(len(held), len(degraded), len(lacking), len(spare)) > MaxSpans {
 		return false
 	}
-	data := make([]byte, 8, 8+(len(held)+len(degraded)+len(lacking))*spanBytes)
+	data := make([]byte, spanNumbersBytes, spanNumbersBytes+(len(held)+len(degraded)+len(lacking)+len(spare))*spanBytes)
 	storeUint64(data, uint64(len(held))|uint64(len(degraded))<<32)
-	data = appendSpans(appendSpans(appendSpans(data, held), degraded), lacking)
+	storeUint64(data[8:], uint64(len(lacking))|uint64(len(spare))<<32)
+	data = appendSpans(appendSpans(appendSpans(appendSpans(data, held), degraded), lacking), spare)
 	next := g.words[0].Load() + 1
 	g.slots[next%2].write(data)
 	g.words[0].Store(next)
@@ -57,7 +62,7 @@ func (g *Replication) Generation() uint64 { return g.words[0].Load() }
 
 // SpanLists are the lists that Publish puts up.
 type SpanLists struct {
-	Held, Degraded, Lacking []Span
+	Held, Degraded, Lacking, Spare []Span
 
 	room []byte
 }
@@ -70,13 +75,14 @@ func (g *Replication) Read(l *SpanLists) bool {
 			return false
 		}
 		data, ok := g.slots[generation%2].read(l.room[:0])
-		if l.room = data; !ok || g.words[0].Load() != generation || len(data) < 8 {
+		if l.room = data; !ok || g.words[0].Load() != generation || len(data) < spanNumbersBytes {
 			continue
 		}
-		numbers, rest := loadUint64(data), data[8:]
-		l.Held, rest = takeSpans(l.Held[:0], rest, uint32(numbers))
-		l.Degraded, rest = takeSpans(l.Degraded[:0], rest, uint32(numbers>>32))
-		l.Lacking = readSpans(l.Lacking[:0], rest)
+		first, second, rest := loadUint64(data), loadUint64(data[8:]), data[spanNumbersBytes:]
+		l.Held, rest = takeSpans(l.Held[:0], rest, uint32(first))
+		l.Degraded, rest = takeSpans(l.Degraded[:0], rest, uint32(first>>32))
+		l.Lacking, rest = takeSpans(l.Lacking[:0], rest, uint32(second))
+		l.Spare, _ = takeSpans(l.Spare[:0], rest, uint32(second>>32))
 		return true
 	}
 	return false

@@ -25,16 +25,17 @@ func TestReplicationCarriesItsLists(t *testing.T) {
 		t.Fatal("spans before any were published")
 	}
 	for i, n := range []int{0, 1, 3, MaxSpans} {
-		held, degraded, lacking := randomSpans(n, 1), randomSpans(MaxSpans-n, 2), randomSpans(n/2+1, 3)
-		if !b.Replication().Publish(held, degraded, lacking) {
+		held, degraded, lacking, spare := randomSpans(n, 1), randomSpans(MaxSpans-n, 2), randomSpans(n/2+1, 3), randomSpans(n, 4)
+		if !b.Replication().Publish(held, degraded, lacking, spare) {
 			t.Fatalf("%d spans do not fit", n)
 		}
 		ok := o.Replication().Read(&lists)
-		if !ok || !slices.Equal(lists.Held, held) || !slices.Equal(lists.Degraded, degraded) || !slices.Equal(lists.Lacking, lacking) || o.Replication().Generation() != uint64(i+1) {
-			t.Fatalf("%d held spans came as %d, with %d and %d others", n, len(lists.Held), len(lists.Degraded), len(lists.Lacking))
+		if !ok || !slices.Equal(lists.Held, held) || !slices.Equal(lists.Degraded, degraded) || !slices.Equal(lists.Lacking, lacking) ||
+			!slices.Equal(lists.Spare, spare) || o.Replication().Generation() != uint64(i+1) {
+			t.Fatalf("%d held spans came as %d, with %d, %d and %d others", n, len(lists.Held), len(lists.Degraded), len(lists.Lacking), len(lists.Spare))
 		}
 	}
-	if b.Replication().Publish(nil, nil, make([]Span, MaxSpans+1)) {
+	if b.Replication().Publish(nil, nil, nil, make([]Span, MaxSpans+1)) {
 		t.Error("more spans than there is room for were taken")
 	}
 	b.Replication().SetSync(7)

@@ -11,8 +11,9 @@ import (
 // node's health. Each call earns a share of one. The last of what is saved up is for
 // the reads of a node that has fallen silent: without it, nobody would find out.
 type budget struct {
-	milli        atomic.Int64
-	trickleNanos atomic.Int64 // when resend gave leave beyond the budget last
+	milli       atomic.Int64
+	resendNanos atomic.Int64 // when one was sent again beyond the budget last
+	widenNanos  atomic.Int64 // when another replica was asked beyond it last
 }
 
 const (
@@ -23,8 +24,8 @@ const (
 	// Not to be spent on second questions about nodes that do answer, just later than
 	// usual, and on repetitions.
 	forSilentMilli = burstMilli / 2
-	// trickleNanos is between two repetitions that nothing pays for: a client that does
-	// little must get over a lost datagram, too.
+	// trickleNanos is between two repetitions that nothing pays for, and two second
+	// questions: a client that does little must get over a lost datagram, too.
 	trickleNanos = int64(100e6)
 	// creditEach is what an answer to a datagram that was sent once is worth, in
 	// repetitions, and mostCredit what a node may have saved up.
@@ -57,10 +58,10 @@ func (b *budget) owe() {
 	}
 }
 
-// trickle gives leave now and then.
-func (b *budget) trickle(nowNanos int64) bool {
-	last := b.trickleNanos.Load()
-	return nowNanos-last >= trickleNanos && b.trickleNanos.CompareAndSwap(last, nowNanos)
+// trickle gives leave now and then; last is when it did.
+func trickle(last *atomic.Int64, nowNanos int64) bool {
+	before := last.Load()
+	return nowNanos-before >= trickleNanos && last.CompareAndSwap(before, nowNanos)
 }
 
 // credit is what a node has earned by answers to what was sent once. Where datagrams
@@ -114,7 +115,7 @@ func (c *call) mayAskAgain(n *node, nowNanos int64) bool {
 	switch {
 	case !ill && cl.budget.take(forSilentMilli):
 		return true
-	case !ill && n.credit.take(), cl.budget.trickle(nowNanos):
+	case !ill && n.credit.take(), trickle(&cl.budget.resendNanos, nowNanos):
 		cl.budget.owe()
 		return true
 	}

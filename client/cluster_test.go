@@ -87,12 +87,13 @@ func TestMovedAloneIsEnough(t *testing.T) {
 }
 
 func TestMovedForEverIsAnError(t *testing.T) {
-	servers, c := cluster(t, 2, client.WithTimeout(50*time.Millisecond))
+	servers, c := cluster(t, 2)
 	must[client.Version](t)(c.Put(ctx, "k", nil))
 	for _, s := range servers {
 		s.Answer(wire.Put, wire.StatusMoved, 1<<30)
 	}
-	if err := second(c.Put(ctx, "k", nil)); !errors.Is(err, client.ErrMoved) {
+	put := func(ctx context.Context) error { return second(c.Put(ctx, "k", nil)) }
+	if err := soon(t, put, is(client.ErrMoved)); !errors.Is(err, client.ErrMoved) {
 		t.Fatalf("%v, want ErrMoved", err)
 	}
 }

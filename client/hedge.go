@@ -141,11 +141,7 @@ func (c *Client) isSlow(call *call) bool {
 // widen adds another replica to the call's targets, if the budget allows it.
 func (c *call) widen(ctx context.Context, nowNanos int64) bool {
 	other := c.anotherReplica()
-	spare := int64(0)
-	if c.node().heardNanos.Load() > nowNanos-int64(aliveWithin) {
-		spare = forSilentMilli // it answers others
-	}
-	if other != nil && !c.client.budget.take(spare) {
+	if other != nil && !c.mayWiden(nowNanos) {
 		c.widenNanos = nowNanos + int64(resendPause)
 		return false
 	}
@@ -163,6 +159,25 @@ func (c *call) widen(ctx context.Context, nowNanos int64) bool {
 	other.pending.add(c.id, c)
 	c.mu.Unlock()
 	c.client.counters.hedged.Add(1)
+	return true
+}
+
+// mayWiden pays for a second question. When many wait for a node that has fallen silent,
+// and what was saved up is spent, one in a while is asked all the same: nobody else would
+// find out, and all would wait for ever.
+func (c *call) mayWiden(nowNanos int64) bool {
+	b, heard := &c.client.budget, c.node().heardNanos.Load()
+	spare := int64(0)
+	if heard > nowNanos-int64(aliveWithin) {
+		spare = forSilentMilli // it answers others
+	}
+	if b.take(spare) {
+		return true
+	}
+	if c.client.settings.retryShare == 0 || nowNanos-max(heard, c.firstNanos) <= int64(silentAfter) || !trickle(&b.widenNanos, nowNanos) {
+		return false
+	}
+	b.owe()
 	return true
 }
 

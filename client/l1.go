@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// l1FromUses is how many uses in the last moments make a key worth a copy.
-	l1FromUses = 4
+	// l1FromUses is how many uses in the last moments make a key worth a copy: no more
+	// than shows that it is asked for again, as the node finds out what is hot.
+	l1FromUses = 2
 	// l1OverheadBytes is what a copy takes beside key and value.
 	l1OverheadBytes = 256
 	// l1LargestShare bounds a copy, as one in so many of the whole memory.

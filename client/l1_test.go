@@ -82,7 +82,7 @@ func TestL1RespectsOptions(t *testing.T) {
 	servers[0].Set("hot", []byte("v"))
 	servers[0].Grant("hot", 5000)
 	item := warm(t, c, "hot")
-	asked := servers[0].Count(wire.Get)
+	asked, resent := servers[0].Count(wire.Get), c.Counters().Resent
 	if same := must[client.Item](t)(c.Get(ctx, "hot", client.AtLeast(item.Version))); !same.FromL1 {
 		t.Error("a copy of the version asked for is good enough")
 	}
@@ -94,8 +94,9 @@ func TestL1RespectsOptions(t *testing.T) {
 			t.Errorf("%s: answered from L1", name)
 		}
 	}
-	if n := servers[0].Count(wire.Get) - asked; n != 3 {
-		t.Errorf("the node was asked %d times, want 3", n)
+	again := int(c.Counters().Resent - resent) // on a busy machine
+	if n := servers[0].Count(wire.Get) - asked; n < 3 || n > 3+again {
+		t.Errorf("the node was asked %d times, want 3; %d were sent again", n, again)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // eventually waits for something that is about to happen.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(200 * time.Microsecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(200 * time.Microsecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not come to: %s", what)
 		}

@@ -95,7 +95,8 @@ func WithRetryShare(share float64) Option {
 }
 
 // WithLoadBound sets how much busier than the mean of a key's replicas its leader
-// may be before some of its reads go to the others. Larger keeps reads on leaders.
+// may be before some of its reads go to the others. Larger keeps reads on leaders. Once
+// a good part goes, it bounds how many more reads than the others each replica gets, too.
 func WithLoadBound(factor float64) Option {
 	return func(s *settings) error {
 		if !(factor >= 1) {

@@ -15,6 +15,7 @@ type pool struct {
 
 	load   gauge  // of the shard, as it was last reported
 	spread spread // of its reads that go elsewhere
+	turns  [spreadSets]turns
 
 	mu      sync.Mutex
 	learner learner // guarded by mu

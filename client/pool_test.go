@@ -98,3 +98,30 @@ func TestCallIgnoresOthersReplies(t *testing.T) {
 		t.Errorf("the reply to another request was taken: %d left", call.left)
 	}
 }
+
+// TestASilentNodeIsFoundOutWithNothingToSpend: when what was saved up is gone before the
+// breaker of a node that is silent has opened, those who wait for it do not wait for ever.
+func TestASilentNodeIsFoundOutWithNothingToSpend(t *testing.T) {
+	servers := clienttest.NewCluster(t, 2, clienttest.Config{})
+	c, err := Open([]string{servers[0].Addr()}, WithTimeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	for _, s := range servers {
+		s.Set("k", []byte("v"))
+	}
+	if _, err := c.Get(ctx, "k"); err != nil { // brings the ring
+		t.Fatal(err)
+	}
+	leader := clienttest.NewRing(t, 1, servers...).Owner(wire.KeyHash([]byte("k"))).ID - 1
+	servers[leader].SetFaults(clienttest.Faults{LoseRequests: 1})
+	for c.budget.take(0) {
+	}
+	for range 8 {
+		if item, err := c.Get(ctx, "k"); err != nil || string(item.Value) != "v" {
+			t.Fatalf("%q, %v", item.Value, err)
+		}
+	}
+}

@@ -25,6 +25,10 @@ const (
 	// mostSpread is the largest share that is handed over: without reads of its own a
 	// shard would tell nothing.
 	mostSpread = 0.95
+	// hotSpread is a share from which on the keys are hot: their replicas take turns, until
+	// hotHoldNanos after the share was so large last.
+	hotSpread    = 0.25
+	hotHoldNanos = int64(5e9)
 )
 
 // gauge is how busy a shard said it is, and when.
@@ -51,6 +55,7 @@ func (g *gauge) load(nowNanos int64) float64 {
 type spread struct {
 	share     atomic.Uint64 // bits of a float
 	stepNanos atomic.Int64  // of the last correction
+	hotNanos  atomic.Int64  // until when its keys are hot at least
 }
 
 // now is the share, after a correction if one is due.
@@ -85,6 +90,77 @@ func (n *node) reportedLoad(hash uint64, nowNanos int64) float64 {
 	return idleLoad
 }
 
+// hotNow says whether so much is handed over, or was a moment ago, that the keys count as
+// hot.
+func (s *spread) hotNow(share float64, nowNanos int64) bool {
+	if share >= hotSpread {
+		s.hotNanos.Store(nowNanos + hotHoldNanos)
+		return true
+	}
+	return nowNanos < s.hotNanos.Load()
+}
+
+// turns are how many reads of some keys each of their replicas was given lately, while
+// they were hot: 16 bits for each. They are halved when they are turnsKept together.
+//
+// What shards say of their load bounds what each has to do, where all do it equally fast.
+// A shard that is twice as fast would be given twice the reads, at the same load, and have
+// nothing left when the other one dies; so the turns are bounded, too, by the same rule,
+// and load chooses among those that have not had their part.
+type turns struct{ word atomic.Uint64 }
+
+const (
+	turnsKept = 1 << 10
+	// spreadSets is how many accounts there are for a leader's shard. Those of keys with
+	// other followers may share one, where there are many.
+	spreadSets = 32
+)
+
+// take gives a turn to one of the replicas: the wanted one, or, when that has had factor
+// times the mean, the one with most room among those that have not. There always is one.
+func (t *turns) take(wanted int, rooms []float64, factor float64) int {
+	for {
+		before := t.word.Load()
+		sum := turnsSum(before)
+		most := factor * (float64(sum)/float64(len(rooms)) + 1)
+		i := wanted
+		if float64(turnsOf(before, i)) >= most {
+			i = -1
+			for other, room := range rooms {
+				if float64(turnsOf(before, other)) < most && (i < 0 || room > rooms[i]) {
+					i = other
+				}
+			}
+		}
+		i = max(i, 0)
+		next := before + 1<<(16*i)
+		if sum+1 >= turnsKept {
+			next = next >> 1 & 0x7FFF_7FFF_7FFF_7FFF
+		}
+		if t.word.CompareAndSwap(before, next) {
+			return i
+		}
+	}
+}
+
+func turnsOf(word uint64, replica int) uint64 { return word >> (16 * replica) & 0xFFFF }
+
+func turnsSum(word uint64) (sum uint64) {
+	for i := range maxReplicas {
+		sum += turnsOf(word, i)
+	}
+	return sum
+}
+
+// turnsOfReplicas finds the account of the keys that these nodes hold.
+func (p *pool) turnsOfReplicas(replicas []*node) *turns {
+	set := uint64(0)
+	for _, n := range replicas {
+		set = (set + uint64(n.place)) * 0x9E3779B97F4A7C15
+	}
+	return &p.turns[set>>32%uint64(len(p.turns))]
+}
+
 // turnedTo is the replica that a read goes to instead of the leader, the first; nil:
 // the leader keeps it.
 func (c *Client) turnedTo(replicas []*node, hash uint64) *node {
@@ -93,15 +169,45 @@ func (c *Client) turnedTo(replicas []*node, hash uint64) *node {
 		return nil
 	}
 	now := c.nowNanos()
+	// Reports are late and rough: aim half-way, and the bound holds.
+	aim := (1 + c.settings.loadBound) / 2
 	share := home.spread.now(now, func() float64 {
-		// Reports are late and rough: aim half-way, and the bound holds.
-		aim := (1 + c.settings.loadBound) / 2
 		return replicas[0].reportedLoad(hash, now)/(aim*meanLoad(replicas, hash, now)) - 1
 	})
-	if share == 0 || rand.Float64() >= share {
+	hot := home.spread.hotNow(share, now)
+	if share == 0 && !hot {
 		return nil
 	}
-	return c.roomiest(replicas, hash, now)
+	var some [maxReplicas]*node
+	usable := c.usable(replicas, &some)
+	if len(usable) < 2 || usable[0] != replicas[0] {
+		return nil
+	}
+	var free [maxReplicas]float64
+	rooms := c.rooms(usable, hash, now, &free)
+	wanted := 0
+	if rand.Float64() < share {
+		wanted = roomiest(rooms)
+	}
+	if hot {
+		wanted = home.turnsOfReplicas(usable).take(wanted, rooms, aim)
+	}
+	if wanted == 0 {
+		return nil
+	}
+	return usable[wanted]
+}
+
+// usable are the replicas whose breaker is closed. The others are probed.
+func (c *Client) usable(replicas []*node, room *[maxReplicas]*node) []*node {
+	n := 0
+	for _, replica := range replicas {
+		if c.isUsable(replica) {
+			room[n] = replica
+			n++
+		}
+	}
+	return room[:n]
 }
 
 // meanLoad is how busy the replicas of a key are.
@@ -113,21 +219,27 @@ func meanLoad(replicas []*node, hash uint64, nowNanos int64) float64 {
 	return sum / float64(len(replicas))
 }
 
-// roomiest picks one of the followers, each with a probability as it has room below
-// the bound; nil when none has.
-func (c *Client) roomiest(replicas []*node, hash uint64, nowNanos int64) *node {
+// rooms are how far each of the replicas is below the bound.
+func (c *Client) rooms(replicas []*node, hash uint64, nowNanos int64, free *[maxReplicas]float64) []float64 {
 	bound := c.settings.loadBound * meanLoad(replicas, hash, nowNanos)
-	var rooms [maxReplicas]float64
+	for i, n := range replicas {
+		free[i] = bound - n.reportedLoad(hash, nowNanos)
+	}
+	return free[:len(replicas)]
+}
+
+// roomiest picks one of the followers, each with a probability as it has room; the
+// leader, 0, when none has.
+func roomiest(rooms []float64) int {
 	total := 0.0
-	for i, n := range replicas[1:] {
-		rooms[i] = max(0, bound-n.reportedLoad(hash, nowNanos))
-		total += rooms[i]
+	for _, room := range rooms[1:] {
+		total += max(0, room)
 	}
 	at := rand.Float64() * total
-	for i, n := range replicas[1:] {
-		if at -= rooms[i]; at < 0 {
-			return n
+	for i, room := range rooms[1:] {
+		if at -= max(0, room); at < 0 {
+			return i + 1
 		}
 	}
-	return nil
+	return 0
 }

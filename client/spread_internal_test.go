@@ -84,7 +84,7 @@ func TestBudget(t *testing.T) {
 	if earned != 650 {
 		t.Errorf("paid back after %d calls", earned)
 	}
-	if !b.trickle(5e9) || b.trickle(5e9+trickleNanos-1) || !b.trickle(5e9+trickleNanos) {
+	if last := &b.resendNanos; !trickle(last, 5e9) || trickle(last, 5e9+trickleNanos-1) || !trickle(last, 5e9+trickleNanos) {
 		t.Error("the trickle")
 	}
 	var c credit

@@ -475,7 +475,7 @@ func (c *cluster) peerCount() int {
 func (c *cluster) announce(writes []transport.Write) {
 	c.writes = c.writes[:0]
 	for _, w := range writes {
-		c.writes = append(c.writes, invalidate.Write{Key: w.Key, Hash: w.Hash, Version: w.Version, Cached: w.Cached})
+		c.writes = append(c.writes, invalidate.Write{Key: w.Key, Hash: w.Hash, Version: w.Version, Cached: w.Cached, Lost: w.Lost})
 	}
 	c.hub.Announce(BootNanos(), c.writes)
 }

@@ -101,6 +101,9 @@ func replicationMetrics(nanos func() int64) []clusterMetric {
 		{describe("replication_held_share", "Part of the circle that this node leads and may not write yet."), func(c *cluster, e emitter) {
 			e.gauge(c.driver.Stats().Held)
 		}},
+		{describe("replication_lacking_share", "Part of the circle that this node follows and has not whole: reads there are sent to its leader."), func(c *cluster, e emitter) {
+			e.gauge(c.driver.Stats().Lacking)
+		}},
 		{describe("replication_sync_remaining_seconds", "Time until acknowledgements are marked degraded if no follower is heard of; negative: they are."), func(c *cluster, e emitter) {
 			if s := c.driver.Stats(); s.Replicating {
 				e.gauge(float64(s.SyncNanos-nanos()) / 1e9)

@@ -57,6 +57,7 @@ type Control struct {
 	registry   *prometheus.Registry
 	admin      *admin
 	self       ring.Member
+	opening    opening
 	ready      chan struct{}
 	lastTick   atomic.Int64
 	served     atomic.Uint64 // data planes seen serving

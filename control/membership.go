@@ -24,6 +24,10 @@ const (
 	leaseSeconds      = 2
 	keepAliveInterval = 500 * time.Millisecond
 	etcdCallLongest   = 2 * time.Second
+	// Two endpoints that are mute, or one and a campaign, leave time for a third try
+	// before the lease ends.
+	keepAliveLongest = 400 * time.Millisecond
+	campaignLongest  = time.Second
 	// An endpoint that does not answer pings for so long is given up for another.
 	etcdPingInterval = 10 * time.Second
 	etcdPingLongest  = 2 * time.Second
@@ -125,8 +129,6 @@ func (m *Membership) report(ctx context.Context, err error) {
 }
 
 func (m *Membership) step(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, etcdCallLongest)
-	defer cancel()
 	if err := m.keepLease(ctx); err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func (m *Membership) step(ctx context.Context) error {
 // keepLease renews the lease, or makes one and puts the record under it.
 func (m *Membership) keepLease(ctx context.Context) error {
 	if m.lease != 0 {
-		_, err := m.Client.KeepAliveOnce(ctx, m.lease)
+		err := m.keepAlive(ctx)
 		if err == nil {
 			return nil
 		}
@@ -148,6 +150,8 @@ func (m *Membership) keepLease(ctx context.Context) error {
 		}
 		m.lease = 0
 	}
+	ctx, cancel := context.WithTimeout(ctx, etcdCallLongest)
+	defer cancel()
 	granted, err := m.Client.Grant(ctx, leaseSeconds)
 	if err != nil {
 		return fmt.Errorf("get a lease from etcd: %w", err)
@@ -163,8 +167,17 @@ func (m *Membership) keepLease(ctx context.Context) error {
 	return nil
 }
 
+func (m *Membership) keepAlive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keepAliveLongest)
+	defer cancel()
+	_, err := m.Client.KeepAliveOnce(ctx, m.lease)
+	return err
+}
+
 // campaign makes this node the controller unless there is one.
 func (m *Membership) campaign(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, campaignLongest)
+	defer cancel()
 	done, err := m.Client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(controllerKey), "=", 0)).
 		Then(clientv3.OpPut(controllerKey, fmt.Sprintf("%016x", m.Self.ID), clientv3.WithLease(m.lease))).

@@ -140,7 +140,7 @@ func cacheMetrics() []metric {
 			part{"stats", board.CountStats}, part{"hello", board.CountHellos}),
 		perPart("evictions_total", "Live items pushed out, by cause.", "cause",
 			part{"memory", board.CountEvictionsMemory}, part{"capacity", board.CountEvictionsCapacity},
-			part{"slab_move", board.CountEvictionsSlabMove}),
+			part{"slab_move", board.CountEvictionsSlabMove}, part{"spare", board.CountEvictionsSpare}),
 		perPart("expiries_total", "Items past their TTL that were removed, by where they were found.", "cause",
 			part{"access", board.CountExpiriesAccess}, part{"wheel", board.CountExpiriesWheel}),
 		perShard("corrupt_items_total", "Items that failed their check after an unclean end and were dropped.", board.CountCorruptDropped),

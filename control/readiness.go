@@ -54,9 +54,10 @@ func (f *facts) onXDP() bool {
 
 // Readiness sends a GET to every shard through the data path. On an XDP rung of a
 // real interface packets of this machine do not pass the interface; there, every
-// shard must have beaten within its time instead.
+// shard must have beaten within its time instead. A node is not ready before it has
+// been able to take a write, either.
 func (c *Control) Readiness(ctx context.Context) Readiness {
-	f := c.link.facts()
+	f, now := c.link.facts(), BootNanos()
 	r := Readiness{How: "a GET to every shard through the data path"}
 	switch {
 	case !f.attached:
@@ -72,6 +73,10 @@ func (c *Control) Readiness(ctx context.Context) Readiness {
 		c.readyByBeats(&f, &r)
 	default:
 		c.readyByGets(ctx, &f, &r)
+	}
+	if r.Ready {
+		r.Reason = c.opening.closed(now, f.fence, c.cluster.driver.Stats().Held)
+		r.Ready = r.Reason == ""
 	}
 	return r
 }

@@ -123,6 +123,7 @@ func (l *Loop) takeShardStats(s *shard.Stats) {
 	n[board.CountEvictionsMemory] = s.ByDrop[shard.DropMemory] + s.ByDrop[shard.DropIndex]
 	n[board.CountEvictionsCapacity] = s.ByDrop[shard.DropCapacity]
 	n[board.CountEvictionsSlabMove] = s.ByDrop[shard.DropSlabMove]
+	n[board.CountEvictionsSpare] = s.ByDrop[shard.DropSpare]
 	n[board.CountExpiriesAccess] = s.ByDrop[shard.DropExpired]
 	n[board.CountExpiriesWheel] = s.ByDrop[shard.DropWheel]
 	n[board.CountCorruptDropped] = s.ByDrop[shard.DropCorrupt]

@@ -33,6 +33,7 @@
 //	             program answers it; whatever changes it withdraws it first
 //	grants.go    clients may keep copies of hot items for a while; who writes one learns
 //	             whether copies may be about
+//	heat.go      which keys are asked for often, by a sketch of a sample
 //	count.go     what happened is published on the board
 //	idle.go      spin a little, then sleep
 //

@@ -36,6 +36,27 @@ func (n *neighbor) lacks(hash uint64) bool {
 	return len(n.lists.Lacking) > 0 && board.InSpans(n.lists.Lacking, hash)
 }
 
+// standsIn says whether this node follows a key in the place of a node that is down.
+func (n *neighbor) standsIn(hash uint64) bool {
+	return len(n.lists.Spare) > 0 && board.InSpans(n.lists.Spare, hash)
+}
+
+// turnMisses sends readers of what is not here to the leader where this node stands in
+// for another: there it keeps what it has room for, and a miss would tell of its room,
+// not of the key. The version says that it is not the range that is lacking: clients
+// need not leave this node out.
+func (l *Loop) turnMisses(gets []shard.Get) {
+	if len(l.neighbor.lists.Spare) == 0 || l.ring == nil {
+		return
+	}
+	for i := range gets {
+		g := &gets[i]
+		if g.Outcome == shard.Miss && l.neighbor.standsIn(g.Hash) && !l.ring.Owns(l.cfg.NodeID, g.Hash) {
+			g.Outcome, g.Item.Version = shard.Behind, max(l.store.Version(), 1)
+		}
+	}
+}
+
 // waiting is a datagram of writes whose acknowledgement waits for followers.
 type waiting struct {
 	rx            port.Rx // its frame; held
@@ -148,6 +169,7 @@ func (l *Loop) wait(in *inbound, w *waiting) {
 		w.deadlineNanos = min(w.deadlineNanos, in.rx.ArrivedNanos+int64(in.req.BudgetMicros)*1000*3/4)
 	}
 	l.neighbor.waits.list = append(l.neighbor.waits.list, *w)
+	l.neighbor.heartbeat.SetPatient(false) // the next turn, before any sleep, looks at what followers have
 }
 
 // endWaits answers the datagrams whose writes every follower in sync has, and those
@@ -166,6 +188,7 @@ func (l *Loop) endWaits() {
 	}
 	clear(n.waits.list[len(kept):])
 	n.waits.list = kept
+	n.heartbeat.SetPatient(len(kept) == 0)
 }
 
 // answerWait sends an acknowledgement, unless the fence has fallen while it waited.

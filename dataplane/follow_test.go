@@ -20,11 +20,11 @@ func replicaPut(key, value string) wire.Op {
 func TestHeldRangesTakeNoWrites(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	hash := wire.KeyHash([]byte("held"))
-	r.board.Replication().Publish([]board.Span{{From: hash, To: hash}}, nil, nil)
+	r.board.Replication().Publish([]board.Span{{From: hash, To: hash}}, nil, nil, nil)
 	r.mustStatus(wire.StatusFenced, put("held", "v"))
 	r.mustStatus(wire.StatusOK, put("free", "v"))
 	r.mustStatus(wire.StatusMiss, get("held"))
-	r.board.Replication().Publish(nil, nil, nil)
+	r.board.Replication().Publish(nil, nil, nil, nil)
 	r.mustStatus(wire.StatusOK, put("held", "v"))
 	if r.reason(ReasonHeld) != 1 {
 		t.Error("not counted")
@@ -41,7 +41,7 @@ func TestDegradedAcknowledgements(t *testing.T) {
 		t.Error("without replication only who asks for a replica is told")
 	}
 	r.board.Replication().SetSync(r.now + 1000)
-	r.board.Replication().Publish(nil, []board.Span{{From: hash, To: hash}}, nil)
+	r.board.Replication().Publish(nil, []board.Span{{From: hash, To: hash}}, nil, nil)
 	if flagged(put("a", "v")) || !flagged(put("alone", "v")) || !flagged(replicaPut("alone", "v")) {
 		t.Error("the range without a follower is not what is marked")
 	}
@@ -58,7 +58,7 @@ func TestAcknowledgementWaitsForReplicas(t *testing.T) {
 		"replicated": func(r *rig, upto uint64) { r.board.Replicated(0).Set(upto) },
 		"late":       func(r *rig, _ uint64) { r.now += longestWaitNanos; r.board.Replication().SetSync(r.now * 2) },
 		"out of sync": func(r *rig, _ uint64) {
-			r.board.Replication().Publish(nil, []board.Span{{From: 0, To: allHashes}}, nil)
+			r.board.Replication().Publish(nil, []board.Span{{From: 0, To: allHashes}}, nil, nil)
 		},
 		"fenced": func(r *rig, upto uint64) { r.board.Fence().Set(r.now); r.board.Replicated(0).Set(upto) },
 	} {
@@ -66,10 +66,16 @@ func TestAcknowledgementWaitsForReplicas(t *testing.T) {
 			r := newRig(t, rigOptions{})
 			r.board.Replication().SetSync(r.now * 2)
 			before := uint64(r.mustStatus(wire.StatusOK, put("first", "v")).Version)
+			if !r.board.Heartbeat(0).Patient() {
+				t.Error("the shard wants to be woken for an acknowledgement that nobody waits for")
+			}
 			r.inject(datagram(r.header(), replicaPut("k", "v"), replicaPut("l", "v")))
 			r.turns()
 			if n := len(r.take()); n != 0 {
 				t.Fatalf("%d answers before a follower had the write", n)
+			}
+			if r.board.Heartbeat(0).Patient() {
+				t.Error("the shard does not want to be woken for the followers' word")
 			}
 			if got := r.mustStatus(wire.StatusOK, get("k")); string(got.Value) != "v" {
 				t.Fatal("the write is not done")
@@ -95,6 +101,9 @@ func TestAcknowledgementWaitsForReplicas(t *testing.T) {
 			}
 			if r.loop.heldFrames() != 0 {
 				t.Error("frames are held still")
+			}
+			if !r.board.Heartbeat(0).Patient() {
+				t.Error("the shard is impatient for nothing")
 			}
 		})
 	}

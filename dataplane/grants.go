@@ -1,31 +1,24 @@
 package dataplane
 
 import (
-	"math/bits"
-
 	"gannet/ring"
-	"gannet/shard"
 	"gannet/wire"
 )
 
 const (
-	grantRows     = 64
-	grantInterval = int64(100e6)
-	// grantFromCount is how many sampled GETs make a key worth a grant, and
-	// grantFromShare its share of all, as one in so many.
-	grantFromCount = 8
-	grantFromShare = 512
-	// leastGrantMillis is for a share of one in grantFromShare. Each doubling of the
-	// share adds grantStepMillis, up to mostGrantMillis.
+	// grantSets is a power of two: with grantWays, 2,048 keys may be granted at once.
+	grantSets = 256
+	grantWays = 8
+	// grantSweepSets of them are tidied up every grantSweepNanos.
+	grantSweepSets  = 8
+	grantSweepNanos = int64(125e6)
+	// A grant is as long as the item is old, within these: what was not written for so
+	// long will hardly be written while copies of it are about.
 	leastGrantMillis = 1000
-	grantStepMillis  = 800
 	mostGrantMillis  = 5000
 	// grantWritesSecond is how often a key may be written and still be granted: each
 	// write makes every copy a message and a GET.
 	grantWritesSecond = 5
-	// holdNanos is how much longer a key is granted than it stands out: once clients
-	// keep copies, few of the GETs for it get here.
-	holdNanos = int64(10e9)
 	// cachedNanos is how long after a grant a copy may be kept: the longest grant, and
 	// a second for its reply to arrive.
 	cachedNanos = int64(mostGrantMillis+1000) * 1e6
@@ -33,38 +26,42 @@ const (
 
 // grants are the permissions to keep a copy of a hot key's item outside the node,
 // for some milliseconds. Only the leader gives them: what a follower has may be old.
-// The loop asks for each hit, and for nearly all of them hears no at once.
+// The loop asks for each hit.
 //
-// A key stays in the table for as long as somebody may hold a copy, so that wrote never
-// errs on the wrong side.
+// A key gets into the table when it is asked for often (see heat), and stays there for
+// as long as somebody may hold a copy, so that wrote never errs on the wrong side: a
+// key that finds no room among the eight of its set is not granted. GETs that still get
+// here while copies are about keep it there.
 type grants struct {
-	marks     [256]uint8 // keys in the table, by eight bits of their hash
-	hashes    [grantRows]uint64
-	rows      [grantRows]grantRow
-	size      int
-	nowNanos  int64 // of the turn
-	passNanos int64
-	ring      *ring.Ring // under which they were given
+	heat       heat
+	open       bool              // keys may be granted in this turn
+	marks      [grantSets]uint64 // a byte for each row of the set, of its key's hash; 0: free
+	hashes     [grantSets][grantWays]uint64
+	rows       [grantSets][grantWays]grantRow
+	nowNanos   int64 // of the turn
+	sweepNanos int64
+	set        int        // to be tidied up next
+	ring       *ring.Ring // under which they were given
+	loop       *Loop
 	// unsureNanos is until when copies may be about that this table knows nothing of:
 	// granted by a predecessor, or by the key's leader before.
 	unsureNanos int64
-	candidates  []shard.Hot
 }
 
 type grantRow struct {
-	millis     uint16 // 0 = no grant now
+	millis     uint16 // of the last grant
 	given      uint64 // grants in replies, since the key is in the table
 	untilNanos int64  // until when copies may be about
-	wanted     bool   // by the pass
-	hotNanos   int64  // when a pass wanted it last
+	keepNanos  int64  // until when the row stays besides: the key is written too often
 	// level is a leaky bucket of writes, in thousandths: it loses grantWritesSecond a
 	// second, and above that many the key is written too often.
 	level      int64
 	levelNanos int64
 }
 
-func (t *grants) init(log *Log) {
-	t.candidates = make([]shard.Hot, 0, grantRows*2)
+func (t *grants) init(l *Loop, log *Log) {
+	t.loop = l
+	t.heat.init()
 	if log != nil {
 		log.grants = t
 	}
@@ -74,89 +71,77 @@ func (t *grants) init(log *Log) {
 func (l *Loop) attendGrants() {
 	t := &l.grants
 	t.nowNanos = l.nowNanos
-	if t.ring != l.ring || t.passNanos == 0 {
-		// Others may have granted keys that are this node's now.
-		t.ring, t.unsureNanos = l.ring, l.nowNanos+cachedNanos
-		l.passGrants()
-	}
-	if l.nowNanos-t.passNanos >= grantInterval {
-		l.passGrants()
-	}
-}
-
-// passGrants decides which keys are granted until the next pass, and for how long.
-func (l *Loop) passGrants() {
-	t := &l.grants
-	t.passNanos = l.nowNanos
-	for i := range t.rows {
-		t.rows[i].wanted = false
-	}
 	// Without a ring nobody hears of invalidations; past the fence somebody else may
 	// take the key's writes.
-	if l.ring != nil && l.writable {
-		t.candidates = l.store.Heavy(t.candidates[:0])
-		for i := range t.candidates {
-			l.considerGrant(&t.candidates[i])
-		}
+	t.open = l.ring != nil && l.writable
+	if t.ring != l.ring || t.sweepNanos == 0 {
+		// Others may have granted keys that are this node's now, and keys that were this
+		// node's are others' to grant. All that is in the table is among the unsure.
+		t.ring, t.unsureNanos = l.ring, l.nowNanos+cachedNanos
+		t.marks, t.hashes = [grantSets]uint64{}, [grantSets][grantWays]uint64{}
 	}
-	for i, hash := range t.hashes {
-		if row := &t.rows[i]; hash != 0 && !row.wanted {
-			if l.ring == nil || !l.writable || !l.ring.Owns(l.cfg.NodeID, hash) || l.nowNanos-row.hotNanos >= holdNanos {
-				row.millis = 0
-			}
-			if row.millis == 0 && l.nowNanos >= row.untilNanos {
-				t.remove(i)
+	if passed := l.nowNanos - t.sweepNanos; passed >= grantSweepNanos {
+		t.sweepNanos = l.nowNanos
+		t.heat.fade(int(min(passed/grantSweepNanos, mostFades)))
+		t.sweep()
+	}
+}
+
+// sweep takes keys out of some sets of which no copies can be about.
+func (t *grants) sweep() {
+	for range grantSweepSets {
+		set := t.set
+		t.set = (set + 1) % grantSets
+		for way, hash := range t.hashes[set] {
+			if hash != 0 && !t.rows[set][way].lives(t.nowNanos) {
+				t.remove(set, way)
 			}
 		}
 	}
 }
 
-func (l *Loop) considerGrant(c *shard.Hot) {
-	t := &l.grants
-	millis := grantMillis(c)
-	if millis == 0 || wire.ShardOf(c.Hash, l.cfg.Shards) != l.cfg.Shard || !l.ring.Owns(l.cfg.NodeID, c.Hash) {
+// hint is called for each hit: it counts the use, and puts the grant of the key, if it
+// has one, into the answer.
+func (t *grants) hint(op *wire.ReplyOp, hash uint64, ageSeconds uint32) {
+	if t.heat.due() || t.marked(hash) {
+		t.consider(op, hash, ageSeconds)
+	}
+}
+
+func (t *grants) consider(op *wire.ReplyOp, hash uint64, ageSeconds uint32) {
+	hot := t.heat.count(hash)
+	if !t.open {
 		return
 	}
-	i, ok := t.find(c.Hash)
-	if !ok {
-		if i, ok = t.insert(c.Hash); !ok {
+	row := t.find(hash)
+	if row == nil || !row.lives(t.nowNanos) {
+		if !hot || !t.mayGrant(hash) {
+			return
+		}
+		if row = t.insert(hash, row); row == nil {
 			return
 		}
 	}
-	row := &t.rows[i]
-	row.wanted, row.hotNanos = true, l.nowNanos
-	row.millis = millis
-	if row.drain(l.nowNanos); row.level > grantWritesSecond*1000 {
-		row.millis = 0
-	}
-}
-
-// grantMillis is how long copies of a key may be kept: the hotter, the longer.
-func grantMillis(c *shard.Hot) uint16 {
-	if c.Count < grantFromCount || c.Share*grantFromShare < 1 || c.Hash == 0 {
-		return 0
-	}
-	doublings := bits.Len64(uint64(c.Share*grantFromShare)) - 1
-	return uint16(min(leastGrantMillis+doublings*grantStepMillis, mostGrantMillis))
-}
-
-// hint puts the grant of a key, if it has one, into the answer to a hit.
-func (t *grants) hint(op *wire.ReplyOp, hash uint64) {
-	if t.marks[mark(hash)] != 0 {
-		t.give(op, hash)
-	}
-}
-
-func (t *grants) give(op *wire.ReplyOp, hash uint64) {
-	i, ok := t.find(hash)
-	if !ok || t.rows[i].millis == 0 {
+	if row.drain(t.nowNanos); row.level > grantWritesSecond*1000 {
 		return
 	}
-	row := &t.rows[i]
 	row.given++
+	row.millis = grantMillis(ageSeconds)
 	row.untilNanos = t.nowNanos + cachedNanos
 	op.Flags |= wire.ReplyL1Grant
 	op.L1GrantMillis = row.millis
+}
+
+// mayGrant says whether the key's copies are this shard's to grant, as they stay until
+// the ring changes.
+func (t *grants) mayGrant(hash uint64) bool {
+	cfg := &t.loop.cfg
+	return hash != 0 && wire.ShardOf(hash, cfg.Shards) == cfg.Shard && t.ring.Owns(cfg.NodeID, hash)
+}
+
+// grantMillis is how long copies of an item may be kept.
+func grantMillis(ageSeconds uint32) uint16 {
+	return uint16(max(leastGrantMillis, 1000*min(ageSeconds, mostGrantMillis/1000)))
 }
 
 // wrote takes note of a write. It says whether copies of the item may be about.
@@ -164,17 +149,31 @@ func (t *grants) wrote(hash uint64) (mayBeCached bool) {
 	if t == nil {
 		return true
 	}
-	i, ok := t.find(hash)
-	if !ok {
+	row := t.find(hash)
+	if row == nil {
 		return t.nowNanos < t.unsureNanos
 	}
-	row := &t.rows[i]
 	row.drain(t.nowNanos)
 	if row.level += 1000; row.level > grantWritesSecond*1000 {
-		row.millis = 0
+		row.keepNanos = t.nowNanos + cachedNanos // to remember that it is written too often
 	}
 	return t.nowNanos < max(row.untilNanos, t.unsureNanos)
 }
+
+// shown is what is to be told of a key's grants: 0 when it has none now.
+func (t *grants) shown(hash uint64) (millis uint16, given uint64) {
+	row := t.find(hash)
+	if row == nil || t.nowNanos >= row.untilNanos {
+		return 0, 0
+	}
+	if row.drain(t.nowNanos); row.level <= grantWritesSecond*1000 {
+		millis = row.millis
+	}
+	return millis, row.given
+}
+
+// lives says whether the row's key must stay.
+func (r *grantRow) lives(nowNanos int64) bool { return nowNanos < max(r.untilNanos, r.keepNanos) }
 
 // drain lets the bucket leak up to now.
 func (r *grantRow) drain(nowNanos int64) {
@@ -182,36 +181,51 @@ func (r *grantRow) drain(nowNanos int64) {
 	r.level, r.levelNanos = max(0, r.level-leaked), nowNanos
 }
 
-func (t *grants) find(hash uint64) (row int, ok bool) {
-	if hash == 0 || t.marks[mark(hash)] == 0 {
-		return 0, false
+// eachByte times a byte is a word of eight of them.
+const eachByte = 0x0101010101010101
+
+func grantSet(hash uint64) int { return int(hash % grantSets) }
+
+// grantMark is never 0.
+func grantMark(hash uint64) uint8 { return uint8(hash>>8) | 0x80 }
+
+// marked says whether a key may be in the table: false is certain.
+func (t *grants) marked(hash uint64) bool {
+	w := t.marks[hash%grantSets] ^ uint64(grantMark(hash))*eachByte
+	return (w-eachByte)&^w&(0x80*eachByte) != 0 // one of its bytes is 0
+}
+
+func (t *grants) find(hash uint64) *grantRow {
+	if hash == 0 || !t.marked(hash) {
+		return nil
 	}
-	for i, h := range t.hashes {
+	set := grantSet(hash)
+	for way, h := range &t.hashes[set] {
 		if h == hash {
-			return i, true
+			return &t.rows[set][way]
 		}
 	}
-	return 0, false
+	return nil
 }
 
-// insert takes a free row. False when all have copies about.
-func (t *grants) insert(hash uint64) (row int, ok bool) {
-	if t.size == grantRows {
-		return 0, false
-	}
-	for i, h := range t.hashes {
-		if h == 0 {
-			t.hashes[i], t.rows[i] = hash, grantRow{}
-			t.marks[mark(hash)]++
-			t.size++
-			return i, true
+// insert takes a row of which no copies can be about, the key's own if it has one;
+// nil when there is none.
+func (t *grants) insert(hash uint64, own *grantRow) *grantRow {
+	set := grantSet(hash)
+	for way, h := range &t.hashes[set] {
+		row := &t.rows[set][way]
+		if row == own || own == nil && (h == 0 || !row.lives(t.nowNanos)) {
+			t.remove(set, way)
+			t.hashes[set][way] = hash
+			t.marks[set] |= uint64(grantMark(hash)) << (8 * way)
+			*row = grantRow{levelNanos: t.nowNanos}
+			return row
 		}
 	}
-	return 0, false
+	return nil
 }
 
-func (t *grants) remove(i int) {
-	t.marks[mark(t.hashes[i])]--
-	t.hashes[i] = 0
-	t.size--
+func (t *grants) remove(set, way int) {
+	t.marks[set] &^= 0xFF << (8 * way)
+	t.hashes[set][way] = 0
 }

@@ -1,8 +1,11 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"gannet/board"
 	"gannet/ring"
@@ -35,17 +38,15 @@ func publishMember(t *testing.T, publish func(uint32, []byte) error, epoch uint3
 	}
 }
 
-// heatKey asks for a key until it stands out, and has a pass follow.
+// heatKey asks for a key until it stands out.
 func heatKey(r *rig, key string) {
 	ops := make([]wire.Op, 20)
 	for i := range ops {
 		ops[i] = wire.Op{Code: wire.Get, Key: []byte(key), Flags: wire.OpNoValue}
 	}
-	for range 40 * 64 / len(ops) {
+	for range 3 { // and not too often for each to be counted
 		r.one(ops...)
 	}
-	r.now += grantInterval
-	r.turns()
 }
 
 func granted(op wire.ReplyOp) bool { return op.Flags&wire.ReplyL1Grant != 0 && op.L1GrantMillis != 0 }
@@ -137,10 +138,10 @@ func TestMayBeCached(t *testing.T) {
 		t.Error("nobody can hold a copy")
 	}
 	r.mustStatus(wire.StatusOK, put("hot", "v"))
-	heatKey(r, "hot")
 	if cached("hot") {
-		t.Error("no reply has carried the grant yet")
+		t.Error("no reply has carried a grant")
 	}
+	heatKey(r, "hot")
 	if !granted(r.do(get("hot"))) || !cached("hot") {
 		t.Error("a copy may be about")
 	}
@@ -167,14 +168,98 @@ func TestMayBeCached(t *testing.T) {
 }
 
 func TestGrantTimes(t *testing.T) {
-	for _, row := range []struct {
-		share float64
-		count uint64
-		want  uint16
-	}{{1, 7, 0}, {1.0 / 600, 100, 0}, {1.0 / 512, 8, 1000}, {1.0 / 256, 8, 1800}, {1.0 / 16, 1000, 5000}, {1, 1000, 5000}} {
-		if got := grantMillis(&shard.Hot{Hash: 1, Share: row.share, Count: row.count}); got != row.want {
-			t.Errorf("share %v: %d ms, want %d", row.share, got, row.want)
+	for ageSeconds, want := range map[uint32]uint16{0: 1000, 1: 1000, 2: 2000, 4: 4000, 5: 5000, 6: 5000, 1 << 31: 5000, 1<<32 - 1: 5000} {
+		if got := grantMillis(ageSeconds); got != want {
+			t.Errorf("an item %d s old: %d ms, want %d", ageSeconds, got, want)
 		}
+	}
+}
+
+// TestGrantsGrowWithAge of the item, as replies of each kind carry them.
+func TestGrantsGrowWithAge(t *testing.T) {
+	r := grantRig(t, true)
+	r.mustStatus(wire.StatusOK, put("hot", "v"))
+	heatKey(r, "hot")
+	for _, row := range []struct {
+		afterSeconds int64
+		want         uint16
+	}{{0, 1000}, {3, 3000}, {3, 5000}, {3, 5000}} {
+		r.now += row.afterSeconds * 1e9
+		heatKey(r, "hot")
+		for name, op := range map[string]wire.Op{"plain": get("hot"), "lease": {Code: wire.Get, Key: []byte("hot"), Flags: wire.OpLease}} {
+			if got := r.do(op); !granted(got) || got.L1GrantMillis != row.want {
+				t.Errorf("%s, %d s old: granted %v for %d ms, want %d", name, got.AgeSeconds, granted(got), got.L1GrantMillis, row.want)
+			}
+		}
+	}
+}
+
+// TestNoGrantIsForgotten: whatever is asked for and written, and however full the table
+// is, a write of which a copy may be about is known as such.
+func TestNoGrantIsForgotten(t *testing.T) {
+	r := grantRig(t, true)
+	r.turns()
+	rapid.Check(t, func(t *rapid.T) {
+		r.now += 2 * cachedNanos
+		r.turns()
+		g := &r.loop.grants
+		until := map[uint64]int64{}
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			// Keys of two sets, many more than there is room for.
+			hash := uint64(rapid.IntRange(1, 60).Draw(t, "key"))*grantSets*128 + uint64(rapid.IntRange(0, 1).Draw(t, "set"))
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0:
+				r.now += rapid.Int64Range(0, cachedNanos).Draw(t, "nanos")
+				r.turns()
+			case 1, 2:
+				if !g.wrote(hash) && r.now < until[hash] {
+					t.Fatalf("a copy of %x may be about", hash)
+				}
+			default:
+				for range heatFromCount {
+					var op wire.ReplyOp
+					if g.hint(&op, hash, 9); op.Flags&wire.ReplyL1Grant != 0 {
+						until[hash] = r.now + int64(op.L1GrantMillis)*1e6
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestHundredsOfKeysAreGranted by one shard, and each is found again.
+func TestHundredsOfKeysAreGranted(t *testing.T) {
+	r := grantRig(t, true)
+	r.turns()
+	g := &r.loop.grants
+	ask := func(key int) (granted bool) {
+		var op wire.ReplyOp
+		g.hint(&op, wire.KeyHash(fmt.Appendf(nil, "key %d", key)), 9)
+		return op.Flags&wire.ReplyL1Grant != 0
+	}
+	for range 2 * heatFromCount {
+		for key := range 800 {
+			ask(key)
+		}
+		r.now += grantSweepNanos // so that each counts
+		r.turns()
+	}
+	n := 0
+	for key := range 800 {
+		if ask(key) {
+			n++
+		}
+	}
+	if n < 700 {
+		t.Fatalf("%d of 800 keys are granted", n)
+	}
+	r.now += 20 * cachedNanos
+	for range grantSets { // all is swept
+		r.now += grantSweepNanos
+		r.turns()
+	}
+	if g.marks != [grantSets]uint64{} {
+		t.Error("keys stay though nobody asks for them")
 	}
 }
 

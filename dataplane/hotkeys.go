@@ -286,8 +286,6 @@ func (l *Loop) hotLine(c *shard.Hot) board.Hot {
 		e := &l.hot.entries[slot]
 		line.InKernel, line.KernelHits = true, e.seen-e.since
 	}
-	if i, ok := l.grants.find(c.Hash); ok {
-		line.GrantMillis, line.Grants = l.grants.rows[i].millis, l.grants.rows[i].given
-	}
+	line.GrantMillis, line.Grants = l.grants.shown(c.Hash)
 	return line
 }

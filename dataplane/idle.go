@@ -11,16 +11,27 @@ import (
 // idle decides how long a loop without work polls before it sleeps. Polling pays
 // when the next datagram comes soon: the time doubles when it did, and halves when
 // the loop had to sleep after all.
+//
+// Where others want the CPU, too, it does not pay: what they have to do comes later, and
+// so does the next datagram's turn, since the scheduler lets a thread that has run less
+// than the others go first when it wakes up.
 type idle struct {
 	mostNanos  int64
 	spinNanos  int64 // poll that long now
 	sinceNanos int64 // begin of idleness; 0 = busy
 	lastNanos  int64 // begin of the turn before; 0 = the loop has slept since
+	gapNanos   int64 // between the last two turns; 0 = the loop slept
+	crowdNanos int64 // until then others are thought to want the CPU
 }
 
 const (
 	leastSpinNanos = 2000
 	lateTurnNanos  = 100_000
+	// A turn that polls in vain takes a microsecond. When it takes as long as this, yield
+	// has let somebody else run.
+	crowdGapNanos = 10_000
+	// After that polling is not tried for so long.
+	crowdNanos = int64(5e6)
 )
 
 func (d *idle) init(mostNanos int64) {
@@ -35,12 +46,15 @@ func (d *idle) busy() {
 	}
 }
 
-// sleep says whether polling has lasted long enough.
+// sleep says whether polling has lasted long enough, or is of no use.
 func (d *idle) sleep(nowNanos int64) bool {
-	if d.sinceNanos == 0 {
+	switch {
+	case d.sinceNanos == 0:
 		d.sinceNanos = nowNanos
+	case d.gapNanos >= crowdGapNanos: // it polled, and still there was nothing to do after that
+		d.crowdNanos = nowNanos + crowdNanos
 	}
-	return nowNanos-d.sinceNanos >= d.spinNanos
+	return nowNanos < d.crowdNanos || nowNanos-d.sinceNanos >= d.spinNanos
 }
 
 // slept is told that the loop had to sleep.
@@ -52,9 +66,12 @@ func (d *idle) slept() {
 // late says whether something kept the loop from this turn for long, though it had
 // not gone to sleep: somebody else ran on its CPU, or the turn before was a long one.
 func (d *idle) late(nowNanos int64) bool {
-	late := d.lastNanos != 0 && nowNanos-d.lastNanos > lateTurnNanos
+	d.gapNanos = 0
+	if d.lastNanos != 0 {
+		d.gapNanos = nowNanos - d.lastNanos
+	}
 	d.lastNanos = nowNanos
-	return late
+	return d.gapNanos > lateTurnNanos
 }
 
 // yield lets a thread that waits for this CPU run, at the cost of a system call where

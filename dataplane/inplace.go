@@ -90,7 +90,7 @@ func (l *Loop) answerInPlace(p *pending) bool {
 		Code: wire.Get, Index: l.asks[p.from].index, Version: wire.Version(item.Version), TTLSeconds: item.TTLSeconds,
 		AgeSeconds: item.AgeSeconds, CRC: crc, TotalBytes: uint32(len(item.Value)),
 	}
-	l.grants.hint(&op, g.Hash)
+	l.grants.hint(&op, g.Hash, item.AgeSeconds)
 	w.AppendExternal(&op, len(item.Value), sum)
 	bytes := w.FinishEcho(req, l.epoch, l.load.figure, p.in.rx.Queue)
 	l.counts.status[wire.StatusOK]++

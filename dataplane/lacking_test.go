@@ -55,7 +55,7 @@ func TestAFollowerSendsReadersOfWhatItLacksToTheLeader(t *testing.T) {
 	h.mustBe(followed, true)
 
 	everything := []board.Span{{From: 0, To: allHashes}}
-	b.Replication().Publish(nil, nil, everything)
+	b.Replication().Publish(nil, nil, everything, nil)
 	if answer := h.mustStatus(wire.StatusBehind, get(followed)); answer.Version != 0 || len(answer.Value) != 0 {
 		t.Errorf("version %d, %d bytes", answer.Version, len(answer.Value))
 	}
@@ -67,6 +67,6 @@ func TestAFollowerSendsReadersOfWhatItLacksToTheLeader(t *testing.T) {
 		t.Error("not counted")
 	}
 
-	b.Replication().Publish(nil, nil, nil)
+	b.Replication().Publish(nil, nil, nil, nil)
 	h.mustStatus(wire.StatusOK, get(followed))
 }

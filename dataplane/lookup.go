@@ -54,6 +54,10 @@ func (l *Loop) gather(in *inbound) {
 		l.getCount++
 		at, every = next, every|flags
 	}
+	if in.req.OpCount == 1 && from == l.chosen && from < shard.MostChosen {
+		l.store.Choose(from, l.gets[from].Hash)
+		l.chosen++
+	}
 	l.suspend(in, from, every&wire.OpNoValue == 0)
 }
 
@@ -131,8 +135,14 @@ func (l *Loop) answerGets() {
 	if l.getCount == 0 {
 		return
 	}
-	l.store.GetBatch(l.gets[:l.getCount], l.nowNanos)
+	if l.chosen == l.getCount {
+		l.store.GetChosen(l.gets[:l.getCount], l.nowNanos)
+	} else {
+		l.store.GetBatch(l.gets[:l.getCount], l.nowNanos)
+	}
+	l.chosen = 0
 	l.noteUses(l.gets[:l.getCount])
+	l.turnMisses(l.gets[:l.getCount])
 	for i := range l.pending[:l.pendings] {
 		p := &l.pending[i]
 		if p.plain && (l.answerInPlace(p) || l.answerPlain(p)) {
@@ -140,7 +150,9 @@ func (l *Loop) answerGets() {
 		}
 		l.open(p.in, true)
 		for i := p.from; i < p.upto; i++ {
-			l.addGet(&l.gets[i], &l.asks[i])
+			if !p.plain || !l.addShort(&l.gets[i], &l.asks[i]) {
+				l.addGet(&l.gets[i], &l.asks[i])
+			}
 		}
 		l.close()
 		l.noteDeparture()
@@ -163,7 +175,7 @@ func (l *Loop) addGet(g *shard.Get, a *ask) {
 	item := &g.Item
 	switch g.Outcome {
 	case shard.Hit:
-		l.grants.hint(&op, g.Hash)
+		l.grants.hint(&op, g.Hash, item.AgeSeconds)
 		l.addItem(&op, item, a)
 		return
 	case shard.Stale:

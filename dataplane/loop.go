@@ -34,6 +34,7 @@ type Loop struct {
 	gets       [batchGets]shard.Get
 	asks       [batchGets]ask
 	getCount   int
+	chosen     int                     // of gets, from the first on: the store has chosen their items
 	pending    [batchDatagrams]pending // datagrams whose GETs stand in gets
 	pendings   int
 	proofs     proofs
@@ -104,7 +105,7 @@ func New(cfg Config) (*Loop, error) {
 	l.counts.init(cfg.Board, cfg.Shard)
 	l.loss.table = cfg.Board.Losses(cfg.Shard)
 	l.hot.init(&cfg, &l.counts)
-	l.grants.init(cfg.Log)
+	l.grants.init(l, cfg.Log)
 	l.idle.init(cfg.SpinNanos)
 	if cfg.Exchange != nil {
 		cfg.Exchange.attach(cfg.Shard, l.Wake)

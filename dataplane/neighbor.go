@@ -58,6 +58,7 @@ func (n *neighbor) init(l *Loop) {
 	n.replication, n.replicated = b.Replication(), b.Replicated(number)
 	n.uses = make([]byte, 0, usesBytes)
 	n.waits.list = make([]waiting, 0, maxWaits)
+	n.heartbeat.SetPatient(true)
 }
 
 // rate returns the pacing rate of a request's reply: what the client grants, and
@@ -163,6 +164,7 @@ func (l *Loop) applyOne(m *board.Mutation) {
 	l.neighbor.mutation = shard.Mutation{
 		Kind: recordOf[m.Kind], Hash: m.Hash, Version: m.Version, Key: m.Key, Value: m.Value,
 		TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds,
+		Spare: m.Kind == board.MutationPut && l.neighbor.standsIn(m.Hash),
 	}
 	l.hot.changed(m.Hash)
 	l.store.Apply(&l.neighbor.mutation, l.nowNanos)

@@ -179,7 +179,7 @@ func TestAShardsTurnBringsANewRing(t *testing.T) {
 	var following sync.WaitGroup
 	following.Go(func() { rings.Follow(done) })
 	publish(t, b, 6, 7)
-	for deadline := time.Now().Add(10 * time.Second); r.loop.epoch != 6; r.loop.Turn(r.now) {
+	for deadline := time.Now().Add(time.Minute); r.loop.epoch != 6; r.loop.Turn(r.now) {
 		if time.Now().After(deadline) {
 			t.Fatal("the ring was never adopted")
 		}
@@ -327,7 +327,7 @@ func TestRunOnItsCPU(t *testing.T) {
 	if !r.port.Inject(datagram(h, get("k")), r.from) {
 		t.Fatal("no frame")
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if _, _, ok := r.port.Take(); ok {
 			break
 		}
@@ -390,6 +390,39 @@ func TestIdleSpinsLongerWhenItPays(t *testing.T) {
 	}
 	if d.spinNanos != 64_000 {
 		t.Errorf("after eight good polls it polls for %d ns, want the most", d.spinNanos)
+	}
+}
+
+// TestIdleLeavesACrowdedCPU: when others run while it polls, it sleeps at once for a
+// while, and then tries again.
+func TestIdleLeavesACrowdedCPU(t *testing.T) {
+	const most = 64_000
+	var d idle
+	d.init(most)
+	now := int64(1e12)
+	poll := func(gapNanos int64) (sleeps bool) {
+		now += gapNanos
+		d.late(now)
+		return d.sleep(now)
+	}
+	if poll(0) || poll(1000) {
+		t.Fatal("it does not poll on a CPU of its own")
+	}
+	if !poll(crowdGapNanos) {
+		t.Fatal("it polls on although somebody else ran")
+	}
+	d.slept()
+	if !poll(1000) {
+		t.Error("it polls again at once")
+	}
+	d.slept()
+	now += crowdNanos
+	if poll(1000) {
+		t.Error("it never polls again")
+	}
+	d.busy() // what ran meanwhile brought a datagram: that was no crowd
+	if poll(crowdGapNanos) {
+		t.Error("the kernel's receive thread counts as a crowd")
 	}
 }
 

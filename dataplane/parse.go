@@ -18,6 +18,9 @@ func (l *Loop) parse() {
 			continue
 		}
 		in.code = firstOpcode(in.rx.Payload)
+		if in.code == wire.Get {
+			l.store.ForeseeGet(in.req.KeyHash)
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func (l *Loop) allPlain(p *pending, limit int) bool {
 		}
 		switch {
 		case g.Outcome == shard.Miss:
-		case g.Outcome != shard.Hit || len(g.Item.Value) >= l.tailBytes || l.store.HeaderRoom(g.Item.Handle) != 0:
+		case g.Outcome != shard.Hit || len(g.Item.Value) >= l.tailBytes || l.store.HasHeaderRoom(len(g.Item.Value)):
 			return false
 		default:
 			bytes += len(g.Item.Value)
@@ -69,31 +69,48 @@ func (l *Loop) allPlain(p *pending, limit int) bool {
 	return bytes <= limit
 }
 
-// addPlain writes the answer to one GET.
+// addShort answers a plain GET that hits a value to be copied, in a reply that was
+// opened: of many that do not all fit into one datagram. False, with nothing done,
+// when it is another one.
+func (l *Loop) addShort(g *shard.Get, a *ask) bool {
+	n := len(g.Item.Value)
+	if g.Outcome != shard.Hit || a.refused != wire.StatusOK || n >= l.tailBytes || l.store.HasHeaderRoom(n) || !l.makeRoom(n) {
+		return false
+	}
+	l.counts.n[board.CountGets]++
+	l.addPlain(&l.reply.w, g, a.index)
+	l.loss.line.Sent(n, false)
+	return true
+}
+
+// addPlain writes the answer to one GET, a miss or a hit.
 func (l *Loop) addPlain(w *wire.ReplyWriter, g *shard.Get, index uint16) {
-	op := wire.ReplyOp{Code: wire.Get, Index: index}
+	var op wire.ReplyOp
 	if g.Outcome == shard.Miss {
-		op.Status = wire.StatusMiss
+		op.Code, op.Index, op.Status = wire.Get, index, wire.StatusMiss
 		l.counts.status[wire.StatusMiss]++
 		w.AppendSummed(&op, 0)
 		return
 	}
-	item := &g.Item
-	op.Version = wire.Version(item.Version)
-	op.TTLSeconds, op.AgeSeconds = item.TTLSeconds, item.AgeSeconds
-	op.Value, op.TotalBytes = item.Value, uint32(len(item.Value))
-	l.grants.hint(&op, g.Hash)
+	item, n := &g.Item, len(g.Item.Value)
+	l.grants.hint(&op, g.Hash, item.AgeSeconds)
 	l.counts.status[wire.StatusOK]++
-	l.counts.n[board.CountValueBytesCopied] += uint64(len(item.Value))
-	switch n := len(item.Value); {
-	case n == 0:
-		w.AppendSummed(&op, 0)
-	case n <= sumWhileCopying:
-		op.CRC = item.Units.CRC(0)
-		w.Append(&op)
+	l.counts.n[board.CountValueBytesCopied] += uint64(n)
+	var crc uint32
+	var sum uint16
+	summed := n > sumWhileCopying
+	if summed {
+		crc, sum = partSums(&item.Units, 0, n)
+	} else if n > 0 {
+		crc = item.Units.CRC(0)
+	}
+	room := w.AppendHit(wire.Version(item.Version), item.TTLSeconds, item.AgeSeconds, crc, index, op.Flags, op.L1GrantMillis, n)
+	switch {
+	case room == nil: // the caller has made sure that there is room
+	case summed:
+		copy(room, item.Value)
+		w.AddSum(sum)
 	default:
-		var sum uint16
-		op.CRC, sum = partSums(&item.Units, 0, n)
-		w.AppendSummed(&op, sum)
+		w.CopyValue(room, item.Value)
 	}
 }

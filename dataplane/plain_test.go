@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"gannet/board"
 	"gannet/dataplane/port"
 	"gannet/shard"
 	"gannet/wire"
@@ -39,7 +40,23 @@ func (r *rig) replies(datagram []byte, plain bool) (all [][]byte) {
 	}
 }
 
-// TestThePlainRoadAnswersAsTheGeneralOneDoes compares the two byte for byte.
+// counted is what a road has added to the counters that GETs have.
+func (r *rig) counted(serve func()) (added [5]uint64) {
+	ids := [...]board.Counter{board.CountGets, board.CountDatagramsOut, board.CountBytesOut, board.CountValueBytesCopied}
+	for i, id := range ids {
+		added[i] -= r.loop.counts.n[id]
+	}
+	added[4] -= r.loop.counts.status[wire.StatusOK]
+	serve()
+	for i, id := range ids {
+		added[i] += r.loop.counts.n[id]
+	}
+	added[4] += r.loop.counts.status[wire.StatusOK]
+	return added
+}
+
+// TestThePlainRoadAnswersAsTheGeneralOneDoes compares the two byte for byte, and what
+// they count.
 func TestThePlainRoadAnswersAsTheGeneralOneDoes(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	var keys []string
@@ -62,7 +79,11 @@ func TestThePlainRoadAnswersAsTheGeneralOneDoes(t *testing.T) {
 				ops = append(ops, get(k))
 			}
 			d := datagram(r.header(), ops...)
-			a, b := r.replies(d, true), r.replies(d, false)
+			var a, b [][]byte
+			counted := r.counted(func() { a = r.replies(d, true) })
+			if want := r.counted(func() { b = r.replies(d, false) }); counted != want {
+				t.Fatalf("keys %d to %d: counted %v, want %v", first, last, counted, want)
+			}
 			if len(a) != len(b) {
 				t.Fatalf("keys %d to %d: %d datagrams, want %d", first, last, len(a), len(b))
 			}

@@ -14,7 +14,7 @@ import (
 // awaitReply waits for one datagram of a port whose loop runs.
 func awaitReply(t *testing.T, p *porttest.Memory) []byte {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
 		if b, _, ok := p.Take(); ok {
 			return b
 		}

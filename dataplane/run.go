@@ -32,6 +32,7 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 		return err
 	}
 	exactSleep()
+	shortSlice()
 	l.neighbor.heartbeat.SetThread(unix.Gettid())
 	l.Turn(clock())
 	close(l.started)

@@ -22,7 +22,7 @@ var nodeCounters = [...]struct {
 	{"kernel_hits", []board.Counter{board.CountKernelHits}},
 	{"puts", []board.Counter{board.CountPuts}},
 	{"deletes", []board.Counter{board.CountDeletes}},
-	{"evictions", []board.Counter{board.CountEvictionsMemory, board.CountEvictionsCapacity, board.CountEvictionsSlabMove}},
+	{"evictions", []board.Counter{board.CountEvictionsMemory, board.CountEvictionsCapacity, board.CountEvictionsSlabMove, board.CountEvictionsSpare}},
 	{"expiries", []board.Counter{board.CountExpiriesAccess, board.CountExpiriesWheel}},
 	{"corrupt", []board.Counter{board.CountCorruptDropped}},
 	{"handed_over", []board.Counter{board.CountHandedOver}},

@@ -36,8 +36,14 @@ const batchHashes = 2 * wire.MaxOps
 func (l *Loop) foresee(from int) (upto int) {
 	hashes := l.hashes[:0]
 	for upto = from; upto < l.batchSize && len(hashes)+wire.MaxOps <= len(l.hashes); upto++ {
-		if in := &l.batch[upto]; in.verdict == verdictOps {
-			hashes = in.req.AppendKeyHashes(hashes)
+		in := &l.batch[upto]
+		if in.verdict != verdictOps {
+			continue
+		}
+		before := len(hashes)
+		hashes = in.req.AppendKeyHashes(hashes)
+		for index, hash := range hashes[before:] {
+			l.store.ForeseeWrite(hash, in.req.SessionID, requestOf(&in.req, index))
 		}
 	}
 	l.store.Foresee(hashes)

@@ -169,6 +169,7 @@ type Log interface{ Append(rec LogRecord) }
 // Mutation is a change decided elsewhere, with its version.
 type Mutation struct {
 	Kind        RecordKind
+	Spare       bool // put: a copy that is the first to go when room is needed
 	Hash        uint64
 	Version     uint64
 	Key         []byte

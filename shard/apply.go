@@ -50,7 +50,7 @@ func (s *Shard) apply(m *Mutation, mixed uint64, old Handle, p place) Status {
 }
 
 func (s *Shard) applyPut(m *Mutation, mixed uint64) Status {
-	n := newItem{hash: m.Hash, key: m.Key, value: m.Value, version: m.Version, stored: s.sec}
+	n := newItem{hash: m.Hash, key: m.Key, value: m.Value, version: m.Version, stored: s.sec, spare: m.Spare}
 	n.expires, n.soft = s.deadline(m.TTLSeconds), s.deadline(m.SoftSeconds)
 	status := s.store(mixed, &n, 0)
 	if status == OK {

@@ -3,14 +3,17 @@ package shard
 // What a follower does besides Apply: it lets go of what its leader let go of, learns
 // what is read there, and hands on what it remembers.
 
-// applyUse counts a read that the leader saw.
+// applyUse counts a read that the leader saw. A spare copy it does not make one to
+// keep.
 func (s *Shard) applyUse(hash uint64) Status {
 	h, _ := s.lookupHash(hash)
 	if h == 0 {
 		return NotFound
 	}
 	if sl := s.slabOf(h); s.adopting == 0 || sl.knows(h) {
-		s.classes[sl.class].policy.Hit(h)
+		if p := s.classes[sl.class].policy; !p.IsSpare(h) {
+			p.Hit(h)
+		}
 	}
 	return OK
 }

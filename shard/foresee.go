@@ -1,5 +1,16 @@
 package shard
 
+// ForeseeWrite asks for the cache lines in which a write looks for an earlier answer to
+// itself, and for a lease on its key. It changes nothing either.
+func (s *Shard) ForeseeWrite(hash, client, request uint64) {
+	prefetchSet(s.plainWindow.set(client, request))
+	prefetchSet(setOf(s.leases.rows, hash))
+}
+
+// ForeseeGet asks for the cache line in which the look-up of a key with this hash
+// begins. It changes nothing, so the hash may be anything.
+func (s *Shard) ForeseeGet(hash uint64) { prefetch(s.index.place(s.index.home(mix(hash)))) }
+
 // Foresee asks for the cache lines that the look-ups of keys with these hashes will
 // read. Writes are done one after the other, each of which would wait for its own
 // misses: those of a batch asked for beforehand overlap. It changes nothing, so the

@@ -49,14 +49,15 @@ func (y *heavy) sample(g *Get) {
 // count adds n sampled GETs of a key.
 func (y *heavy) count(hash uint64, key []byte, n uint64) {
 	y.total += n
-	least := 0
-	for i := range y.hashes {
-		if y.hashes[i] == hash && y.counts[i] > 0 {
+	least, fewest := 0, y.counts[0]
+	for i, h := range &y.hashes {
+		count := y.counts[i]
+		if h == hash && count > 0 {
 			y.counts[i] += n
 			return
 		}
-		if y.counts[i] < y.counts[least] {
-			least = i
+		if count < fewest {
+			least, fewest = i, count
 		}
 	}
 	row := &y.rows[least]

@@ -150,8 +150,13 @@ type answered struct {
 	status                Status
 }
 
+// set is where the answer to a request is remembered.
+func (w *window) set(client, request uint64) []answered {
+	return setOf(w.rows, client^request*oddMultiplier)
+}
+
 func (w *window) find(wr *Write) *answered {
-	set := setOf(w.rows, wr.Client^wr.Request*oddMultiplier)
+	set := w.set(wr.Client, wr.Request)
 	for i := range set {
 		r := &set[i]
 		if r.clock != 0 && r.client == wr.Client && r.request == wr.Request && r.hash == wr.Hash && r.op == wr.Op {
@@ -162,7 +167,7 @@ func (w *window) find(wr *Write) *answered {
 }
 
 func (w *window) put(wr *Write) {
-	set := setOf(w.rows, wr.Client^wr.Request*oddMultiplier)
+	set := w.set(wr.Client, wr.Request)
 	oldest := &set[0]
 	for i := range set {
 		if set[i].clock < oldest.clock {

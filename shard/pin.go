@@ -110,6 +110,11 @@ func (s *Shard) HeaderRoom(h Handle) int {
 	return s.mem.room
 }
 
+// HasHeaderRoom says whether there is room in front of values of that length.
+func (s *Shard) HasHeaderRoom(valueBytes int) bool {
+	return valueBytes >= s.mem.roomFrom && s.mem.room != 0
+}
+
 // TakeRoom pins an item and gives its header room to the caller, until ReturnRoom:
 // one reply at a time can have its headers there. False when another one has it,
 // when there is none, or when too many items are pinned.

@@ -79,7 +79,11 @@ func (s *Shard) evictOne(c int) bool {
 			p.Restore(h)
 			continue
 		}
-		s.dropVictim(h, DropMemory)
+		why := DropMemory
+		if p.IsSpare(h) {
+			why = DropSpare
+		}
+		s.dropVictim(h, why)
 		return true
 	}
 	return false

@@ -215,7 +215,7 @@ func (s *Shard) logDrop(h Handle, head *header, why Drop) {
 	}
 	rec := LogRecord{Version: head.version, Key: s.mem.key(h, head.word)}
 	switch why {
-	case DropMemory, DropCapacity, DropSlabMove, DropIndex, DropCorrupt:
+	case DropMemory, DropCapacity, DropSlabMove, DropIndex, DropCorrupt, DropSpare:
 		rec.Kind = RecordEvict
 	case DropExpired, DropWheel:
 		rec.Kind = RecordExpire

@@ -19,13 +19,14 @@ const (
 	DropTooLarge             // write refused: larger than allowed
 	DropLeader               // follower: the leader let it go
 	DropMoved                // another node's to keep: see Forget
+	DropSpare                // evicted: a spare copy; see Mutation.Spare
 	drops
 )
 
 var dropNames = [drops]string{
 	"memory", "capacity", "slab_move", "index", "expired_access", "expired_wheel",
 	"deleted", "replaced", "corrupt", "upload", "no_memory", "too_large",
-	"leader", "moved",
+	"leader", "moved", "spare",
 }
 
 // Drops is the number of reasons.

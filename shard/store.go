@@ -8,6 +8,7 @@ type newItem struct {
 	stored     uint32
 	expires    uint32 // ticks; never
 	soft       uint32
+	spare      bool // the first to go when room is needed
 }
 
 func (n *newItem) word() uint64 {
@@ -66,7 +67,7 @@ func (s *Shard) setTimes(h Handle, word uint64, n *newItem) {
 func (s *Shard) publish(m uint64, n *newItem, h Handle) bool {
 	s.index.step("filled")
 	if old, p := s.lookup(m, n.key); old != 0 {
-		s.exchange(p, old, h)
+		s.exchange(p, n, old, h)
 		return true
 	}
 	s.makeCapacity()
@@ -76,14 +77,19 @@ func (s *Shard) publish(m uint64, n *newItem, h Handle) bool {
 	s.super.items++
 	c := &s.classes[s.slabOf(h).class]
 	s.countItem(c, s.mem.head(h).word)
-	c.policy.Insert(h, n.hash)
+	if n.spare {
+		c.policy.InsertSpare(h)
+	} else {
+		c.policy.Insert(h, n.hash)
+	}
 	s.growIndex()
 	return true
 }
 
 // exchange puts a new slot in the place of an old one, which is freed. The item
-// keeps its standing with the policy.
-func (s *Shard) exchange(p place, old, h Handle) {
+// keeps its standing with the policy, but for a spare one that gets a value that is
+// not.
+func (s *Shard) exchange(p place, n *newItem, old, h Handle) {
 	s.index.replace(p, h)
 	s.index.step("replaced")
 	head, was := s.mem.head(h), s.mem.head(old)
@@ -92,6 +98,10 @@ func (s *Shard) exchange(p place, old, h Handle) {
 	s.super.items++
 	c := &s.classes[s.slabOf(h).class]
 	s.countItem(c, head.word)
+	if c.policy.IsSpare(h) && !n.spare {
+		c.policy.Insert(h, n.hash)
+		return
+	}
 	c.policy.Adopt(h)
 }
 

@@ -82,12 +82,17 @@ func (w *ReplyWriter) Append(op *ReplyOp) bool {
 	if room == nil {
 		return false
 	}
-	if w.sums {
-		w.sum.Copy(room, op.Value)
-	} else {
-		copy(room, op.Value)
-	}
+	w.CopyValue(room, op.Value)
 	return true
+}
+
+// CopyValue fills the room of a value, and adds its sum if sums are wanted.
+func (w *ReplyWriter) CopyValue(room, value []byte) {
+	if w.sums {
+		w.sum.Copy(room, value)
+	} else {
+		copy(room, value)
+	}
 }
 
 // AppendSummed is Append for a value whose one's-complement sum is known already.
@@ -108,10 +113,28 @@ func (w *ReplyWriter) AppendRoom(op *ReplyOp, valueBytes int) []byte {
 		return nil
 	}
 	w.appendHeader(op, valueBytes)
+	return w.valueRoom(valueBytes)
+}
+
+// valueRoom is the place of the value that follows the header just written.
+func (w *ReplyWriter) valueRoom(valueBytes int) []byte {
 	value := w.buf[w.at : w.at+valueBytes : w.at+valueBytes]
 	w.end = w.at + valueBytes
 	w.pad()
 	return value
+}
+
+// AppendHit is AppendRoom for a GET that found a whole value. What it writes is given in registers: a ReplyOp that has just been
+// filled in, field by field, is slow to read in words.
+func (w *ReplyWriter) AppendHit(version Version, ttlSeconds, ageSeconds, crc uint32, index uint16, flags ReplyFlags, grantMillis uint16, valueBytes int) []byte {
+	if w.RoomBytes() < valueBytes {
+		return nil
+	}
+	head := uint64(Get) | uint64(StatusOK)<<8 | uint64(flags)<<16 | uint64(valueBytes)<<32
+	life := uint64(ttlSeconds) | uint64(ageSeconds)<<32
+	check := uint64(crc) | uint64(grantMillis)<<32 | uint64(index)<<48
+	w.appendWords(head, uint64(version), life, check, 0, uint64(valueBytes))
+	return w.valueRoom(valueBytes)
 }
 
 // pad moves to where another operation may begin, over zeros. The last word is cleared as a whole, before the value is written.
@@ -148,19 +171,24 @@ func (w *ReplyWriter) AddSum(valueSum uint16) {
 // appendHeader writes in whole words: they are summed in their registers, because reading back what was just stored in smaller
 // pieces would stall.
 func (w *ReplyWriter) appendHeader(op *ReplyOp, valueBytes int) {
-	b := w.buf[w.at : w.at+ReplyOpHeaderBytes]
 	head := uint64(op.Code) | uint64(op.Status)<<8 | uint64(op.Flags)<<16 | uint64(valueBytes)<<32
 	life := uint64(op.TTLSeconds) | uint64(op.AgeSeconds)<<32
 	check := uint64(op.CRC) | uint64(op.L1GrantMillis)<<32 | uint64(op.Index)<<48
 	part := uint64(op.TotalBytes) | uint64(op.OffsetBytes)<<32
+	w.appendWords(head, uint64(op.Version), life, check, op.Token, part)
+}
+
+// appendWords adds an operation's header.
+func (w *ReplyWriter) appendWords(head, version, life, check, token, part uint64) {
+	b := w.buf[w.at : w.at+ReplyOpHeaderBytes]
 	le.PutUint64(b[ReplyOpOffsetOpcode:], head)
-	le.PutUint64(b[ReplyOpOffsetVersion:], uint64(op.Version))
+	le.PutUint64(b[ReplyOpOffsetVersion:], version)
 	le.PutUint64(b[ReplyOpOffsetTTLSeconds:], life)
 	le.PutUint64(b[ReplyOpOffsetCRC:], check)
-	le.PutUint64(b[ReplyOpOffsetToken:], op.Token)
+	le.PutUint64(b[ReplyOpOffsetToken:], token)
 	le.PutUint64(b[ReplyOpOffsetTotalBytes:], part)
 	if w.sums {
-		w.sum.Add6(head, uint64(op.Version), life, check, op.Token, part)
+		w.sum.Add6(head, version, life, check, token, part)
 	}
 	w.at += ReplyOpHeaderBytes
 	w.count++

@@ -59,7 +59,7 @@ func sendAndCapture(t *testing.T, handle *pcapgo.EthernetHandle, from, to *net.U
 	}
 	ports := slices.Concat(bigEndian(from.LocalAddr().(*net.UDPAddr).Port), bigEndian(target.Port))
 	const headerBytes = 14 + 20 + 8
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		frame, _, err := handle.ReadPacketData()
 		if err != nil {
 			t.Fatal(err)

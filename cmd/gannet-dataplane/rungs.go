@@ -18,8 +18,9 @@ import (
 
 // A node changes its rung while it serves, and keeps its items. It climbs anew, from
 // the top, when the interface has changed under it (gone down or up, other queues,
-// another MTU, another device of the name), when descriptors turned out invalid, and
-// now and then when a better rung was refused because something else held the queue.
+// another MTU or address, another device of the name), when descriptors turned out
+// invalid, and now and then when a better rung was refused because something else held
+// the queue.
 // Where no AF_XDP rung works it serves by kernel sockets, and it looks again when the
 // interface changes.
 //
@@ -40,6 +41,7 @@ type rungs struct {
 type linkState struct {
 	index, mtu, queues int
 	up                 bool
+	address            string // the XDP program leaves frames to another to the kernel
 }
 
 const (
@@ -61,6 +63,7 @@ func (n *node) look() linkState {
 	}
 	return linkState{
 		index: link.Index, mtu: link.MTU, up: link.Flags&net.FlagUp != 0, queues: xsk.Queues(n.cfg.Interface),
+		address: link.HardwareAddr.String(),
 	}
 }
 

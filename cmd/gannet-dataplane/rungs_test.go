@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os/exec"
 	"testing"
 	"time"
@@ -30,6 +32,16 @@ func (p *process) awaitRung(want port.Rung, why string) {
 		}
 	}
 	p.t.Fatalf("%s: the rung is %s, want %s", why, got, want)
+}
+
+// awaitPortChange waits until the ports were opened anew.
+func (p *process) awaitPortChange(before uint64, why string) {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); p.board.Counters(0).Get(board.CountPortChanges) == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("%s: the ports were not opened anew", why)
+		}
+	}
 }
 
 // keeper is a client that knows what it has stored.
@@ -96,11 +108,7 @@ func TestRungFollowsTheInterface(t *testing.T) {
 
 	changes := p.board.Counters(0).Get(board.CountPortChanges)
 	setLink(t, l, func(link netlink.Link) error { return netlink.LinkSetMTU(link, 1400) })
-	for end := time.Now().Add(20 * time.Second); p.board.Counters(0).Get(board.CountPortChanges) == changes; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the ports were not opened anew for another MTU")
-		}
-	}
+	p.awaitPortChange(changes, "another MTU")
 	p.awaitRung(port.RungXDPCopy, "another MTU")
 	k.readAll("after the MTU changed")
 
@@ -136,6 +144,37 @@ func TestRungFollowsTheInterface(t *testing.T) {
 		t.Errorf("the shard's thread may raise %s", caps)
 	}
 	p.terminate()
+}
+
+// TestRungFollowsTheAddress: the XDP program leaves frames to other Ethernet addresses
+// to the kernel; when the interface gets another, those to that one are answered.
+func TestRungFollowsTheAddress(t *testing.T) {
+	l, dir := cable(t), dataDir(t)
+	p := startXDP(t, l, dir, "--datapath=xdp")
+	k := &keeper{t, connections(t, l, p, 4)}
+	k.store()
+	changes := p.board.Counters(0).Get(board.CountPortChanges)
+	address := net.HardwareAddr{2, 0, 0, 0, 0x47, 0x6e}
+	setLink(t, l, func(link netlink.Link) error { return netlink.LinkSetHardwareAddr(link, address) })
+	p.awaitPortChange(changes, "another address")
+	if err := l.Client.Do(func() error { return teach(p.addr.Addr(), address) }); err != nil {
+		t.Fatal(err)
+	}
+	k.readAll("by the new address")
+	p.awaitRung(port.RungXDPCopy, "another address")
+	p.terminate()
+}
+
+// teach tells the client's end the new address of its neighbour, as its cache would
+// learn it in some seconds.
+func teach(neighbor netip.Addr, address net.HardwareAddr) error {
+	link, err := netlink.LinkByName(lab.ClientDevice)
+	if err != nil {
+		return err
+	}
+	return netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: neighbor.AsSlice(), HardwareAddr: address,
+	})
 }
 
 // TestRungFollowsTheQueues: `ethtool -L` makes more queues than there are shards, and

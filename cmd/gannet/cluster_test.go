@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,10 +96,10 @@ func (f *flock) add(i, expect int) *flockNode {
 	}
 	f.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	n := &flockNode{name: fmt.Sprint("node-", i+1), dir: filepath.Join(dir, "data")}
-	n.data, n.ctl, n.http = freePorts(f.t), freePorts(f.t), freePorts(f.t)
+	n.data, n.ctl, n.http = freePort(f.t), freePort(f.t), freePort(f.t)
 	n.args = []string{
 		"node", "--node-name=" + n.name, "--zone=zone-" + strconv.Itoa(i), "--data-dir=" + n.dir, "--data-port=" + strconv.Itoa(n.data),
-		"--control-port=" + strconv.Itoa(n.ctl), "--gossip-port=" + strconv.Itoa(freePorts(f.t)), "--admin=127.0.0.1:" + strconv.Itoa(n.http), "--memory=16MiB", "--shards=1",
+		"--control-port=" + strconv.Itoa(n.ctl), "--gossip-port=" + strconv.Itoa(freePort(f.t)), "--admin=127.0.0.1:" + strconv.Itoa(n.http), "--memory=16MiB", "--shards=1",
 		"--etcd-endpoints=" + f.etcd.ClientURL, "--expect-nodes=" + strconv.Itoa(expect), "--dataplane-binary=" + dataplanePath,
 		"--hugepages=never", "--watchdog=2s",
 	}
@@ -105,25 +107,51 @@ func (f *flock) add(i, expect int) *flockNode {
 	return n
 }
 
-// freePorts finds a port that is free for TCP and UDP, below those that the system
-// gives to outgoing connections: one of these would be taken before the node binds it.
-func freePorts(t *testing.T) int {
-	t.Helper()
+// portsTaken counts the ports that tests of this process were given: two that ask before
+// they bind must not get the same.
+var portsTaken = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32N(portsToGive))
+	return &n
+}()
+
+const (
+	firstPort, portsToGive = 12000, 18000
+	portsInARow            = 8 // for as many shards
+)
+
+// freePorts finds a port that is free for TCP and UDP, as those behind it are, below
+// those that the system gives to outgoing connections: one of these would be taken
+// before the node binds it.
+func freePorts() (int, error) {
+search:
 	for range 100 {
-		port := 12000 + rand.IntN(18000)
-		at := netip.AddrPortFrom(loopback, uint16(port))
-		tcp, err := net.Listen("tcp", at.String())
-		if err != nil {
-			continue
-		}
-		_ = tcp.Close()
-		if udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)); err == nil {
+		first := firstPort + int(portsTaken.Add(portsInARow)%portsToGive)
+		for i := range portsInARow {
+			at := netip.AddrPortFrom(loopback, uint16(first+i))
+			tcp, err := net.Listen("tcp", at.String())
+			if err != nil {
+				continue search
+			}
+			_ = tcp.Close()
+			udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+			if err != nil {
+				continue search
+			}
 			_ = udp.Close()
-			return port
 		}
+		return first, nil
 	}
-	t.Fatal("no free port")
-	return 0
+	return 0, errors.New("no free port")
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	at, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // start starts a node as the test binary that runs as gannet.
@@ -227,7 +255,7 @@ func (n *flockNode) state(t *testing.T, name string) string {
 func (f *flock) replicated() {
 	f.t.Helper()
 	written := time.Now()
-	f.until("every write is with a follower", 10*time.Second, func() bool {
+	f.until("every write is with a follower", time.Minute, func() bool {
 		for _, n := range f.nodes {
 			if n.metric("gannet_replication_degraded_share") != 0 || n.metric("gannet_replication_sync_remaining_seconds") <= 0 {
 				return false
@@ -259,7 +287,7 @@ func ledBy(t *testing.T, r *ring.Ring, name, tag string) string {
 
 func (f *flock) client(n *flockNode) *client.Client {
 	f.t.Helper()
-	c, err := client.Open([]string{fmt.Sprintf("127.0.0.1:%d", n.data)}, client.WithTimeout(2*time.Second))
+	c, err := client.Open([]string{fmt.Sprintf("127.0.0.1:%d", n.data)}, client.WithTimeout(20*time.Second))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -275,7 +303,7 @@ func TestAClusterOutlivesItsNodes(t *testing.T) {
 		f.start(n)
 	}
 	for _, n := range f.nodes {
-		f.until(n.name+" is ready", 30*time.Second, n.ready)
+		f.until(n.name+" is ready", time.Minute, n.ready)
 	}
 	first, victim, last := f.nodes[0], f.nodes[1], f.nodes[2]
 	r := first.ring(t)
@@ -292,12 +320,12 @@ func TestAClusterOutlivesItsNodes(t *testing.T) {
 	probe := ledBy(t, r, victim.name, "probe")
 
 	victim.kill()
-	took := f.until("writes of what the killed node led", 20*time.Second, func() bool {
+	took := f.until("writes of what the killed node led", time.Minute, func() bool {
 		_, err := c.Put(ctx, probe, []byte("again"))
 		return err == nil
 	})
 	t.Logf("writes were back after %s", took.Round(time.Millisecond))
-	f.until("the killed node is down", 10*time.Second, func() bool { return last.state(t, victim.name) == "down" })
+	f.until("the killed node is down", time.Minute, func() bool { return last.state(t, victim.name) == "down" })
 	for i := range items {
 		key := fmt.Sprint("key-", i)
 		if item, err := c.Get(ctx, key); err != nil || string(item.Value) != key {
@@ -306,8 +334,8 @@ func TestAClusterOutlivesItsNodes(t *testing.T) {
 	}
 
 	f.start(victim)
-	f.until("the killed node is active again", 30*time.Second, func() bool { return first.state(t, victim.name) == "active" })
-	f.until("the killed node is ready again", 10*time.Second, victim.ready)
+	f.until("the killed node is active again", time.Minute, func() bool { return first.state(t, victim.name) == "active" })
+	f.until("the killed node is ready again", time.Minute, victim.ready)
 	if item, err := c.Get(ctx, probe); err != nil || string(item.Value) != "again" {
 		t.Fatalf("the write of meanwhile: %v", err)
 	}
@@ -317,7 +345,7 @@ func TestAClusterOutlivesItsNodes(t *testing.T) {
 	if err := drained.Drain(ctx, last.name); err != nil {
 		t.Fatal(err)
 	}
-	f.until("the drained node is out of the ring", 30*time.Second, func() bool { return first.state(t, last.name) == "" })
+	f.until("the drained node is out of the ring", time.Minute, func() bool { return first.state(t, last.name) == "" })
 	for i := range items {
 		key := fmt.Sprint("key-", i)
 		if _, err := c.Get(ctx, key); err != nil {
@@ -337,7 +365,7 @@ func TestWritesGoOnWithoutEtcd(t *testing.T) {
 		f.start(n)
 	}
 	for _, n := range f.nodes {
-		f.until(n.name+" is ready", 30*time.Second, n.ready)
+		f.until(n.name+" is ready", time.Minute, n.ready)
 	}
 	r, c, ctx := f.nodes[0].ring(t), f.client(f.nodes[0]), context.Background()
 	keys := map[string]string{}
@@ -348,7 +376,7 @@ func TestWritesGoOnWithoutEtcd(t *testing.T) {
 		}
 	}
 	f.replicated()
-	f.until("gossip knows everybody", 20*time.Second, func() bool {
+	f.until("gossip knows everybody", time.Minute, func() bool {
 		for _, n := range f.nodes {
 			if n.metric("gannet_gossip_members") != 2 {
 				return false

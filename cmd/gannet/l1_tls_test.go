@@ -45,12 +45,12 @@ func TestL1OverMutualTLS(t *testing.T) {
 		"a node's certificate": {options: []client.Option{client.WithControl(openStore(t, dir, "node-1"))}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := client.Open([]string{node.Addr()}, append(with.options, client.WithL1(1<<20, 5*time.Second), client.WithTimeout(20*time.Second))...)
+			c, err := client.Open([]string{node.Addr()}, append(with.options, client.WithL1(1<<20, 5*time.Second), client.WithTimeout(time.Minute))...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 				item, err := c.Get(ctx, "hot")
 				if err != nil {
 					t.Fatal(err)

@@ -33,6 +33,7 @@ func (c *nodeCmd) Run(env *Env) error {
 	if err != nil {
 		return err
 	}
+	loosenTimers()
 	return runNode(env, &c.settings, control.Options{Config: loaded, Supervise: true}, nil)
 }
 
@@ -54,6 +55,7 @@ func (c *controlCmd) Run(env *Env) error {
 	if err != nil {
 		return err
 	}
+	loosenTimers()
 	return runNode(env, &c.settings, control.Options{Config: loaded}, nil)
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -110,7 +109,7 @@ func cmdNode(ts *testscript.TestScript, neg bool, args []string) {
 	nodes := ts.Value(nodesKey{}).(map[string]*testNode)
 	switch args[0] {
 	case "port": // chooses NODE_PORT
-		ts.Setenv("NODE_PORT", freePort(ts))
+		ts.Setenv("NODE_PORT", scriptPort(ts))
 		return
 	case "start": // runs a verb until it says that it is ready
 		nodes["node"] = startNode(ts, args[1], args[2:])
@@ -147,7 +146,7 @@ func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode
 	n.more = sync.NewCond(&n.mu)
 	port := ts.Getenv("NODE_PORT")
 	if port == "" {
-		port = freePort(ts)
+		port = scriptPort(ts)
 		ts.Setenv("NODE_PORT", port)
 	}
 	args := append([]string{verb, "--data-port=" + port, "--admin=127.0.0.1:0", "--control-port=0", "--gossip-port=0"}, flags...)
@@ -173,11 +172,10 @@ func startNode(ts *testscript.TestScript, verb string, flags []string) *testNode
 	return n
 }
 
-func freePort(ts *testscript.TestScript) string {
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+func scriptPort(ts *testscript.TestScript) string {
+	at, err := freePorts()
 	ts.Check(err)
-	defer conn.Close()
-	return strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port)
+	return strconv.Itoa(at)
 }
 
 func lookIn(path, name string) string {
@@ -306,7 +304,7 @@ func (n *testNode) awaitFence(ts *testscript.TestScript) {
 
 // eventually waits for an event on memory that nothing announces.
 func eventually(ts *testscript.TestScript, what string, ok func() bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -172,7 +172,7 @@ func (w *world) await(nodes []*node, others int) {
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -68,6 +68,8 @@ type Write struct {
 	Version uint64
 	// Cached: an L1 somewhere may hold the item as it was before.
 	Cached bool
+	// Lost, instead of a write: there were some of which nothing is known.
+	Lost bool
 }
 
 // Announce tells everybody of writes, at once. One call for all that were read from
@@ -86,6 +88,16 @@ func (h *Hub) announce(now int64, writes []Write) (payloads [][]byte) {
 	b, size := h.batch(), batchHeadBytes
 	for i := range writes {
 		w := &writes[i]
+		if w.Lost {
+			// A number that no event has: others find the gap, as if one got lost on its way.
+			if len(b.events) > 0 {
+				payloads = append(payloads, b.encode())
+			}
+			h.sequence++
+			b, size = h.batch(), batchHeadBytes
+			h.flush(h.cfg.Origin, FlushGap)
+			continue
+		}
 		if len(w.Key) == 0 || len(w.Key) > maxKeyBytes || !w.Cached && !all {
 			h.counts.unwanted.Add(1)
 			continue
@@ -100,7 +112,7 @@ func (h *Hub) announce(now int64, writes []Write) (payloads [][]byte) {
 		b.events = append(b.events, Event{Key: w.Key, Version: w.Version})
 		h.tell(&Notice{Action: ActionInvalidate, Key: w.Key, Version: w.Version, Origin: h.cfg.Origin, Sequence: h.sequence})
 	}
-	if len(b.events) > 0 {
+	if len(b.events) > 0 || len(writes) > 0 && writes[len(writes)-1].Lost {
 		payloads = append(payloads, b.encode())
 	}
 	if len(payloads) > 0 {

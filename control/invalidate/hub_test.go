@@ -134,6 +134,36 @@ func TestGapIsFlushed(t *testing.T) {
 	expect(t, there, "")
 }
 
+// TestLostRecordsAreAGap: what a node cannot tell of, since its log lost it, its own
+// subscribers are told to flush, and others' find out.
+func TestLostRecordsAreAGap(t *testing.T) {
+	for name, writes := range map[string][]Write{
+		"alone":   {{Lost: true}},
+		"between": {write("a", 1), {Lost: true}, write("b", 2)},
+		"last":    {write("a", 1), {Lost: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(nil)
+			p.a.Announce(1, []Write{write("k", 1)})
+			p.b.Receive(1, p.spread[0])
+			p.spread = nil
+			here, there := subscribe(t, p.a), subscribe(t, p.b)
+			told(here)
+			told(there)
+			p.a.Announce(1, writes)
+			if got := told(here); !strings.Contains(got, "flush 1 gap") {
+				t.Errorf("here: %s", got)
+			}
+			for _, payload := range p.spread {
+				p.b.Receive(1, payload)
+			}
+			told(there)
+			p.b.Tick(1 + 100*millis)
+			expect(t, there, "flush 1 gap")
+		})
+	}
+}
+
 func TestLostTailIsFoundByHeartbeat(t *testing.T) {
 	p := newPair(nil)
 	there := subscribe(t, p.b)

@@ -91,7 +91,7 @@ func request(t *testing.T, p *Port, peer kernelPeer, payload []byte) port.Rx {
 		t.Fatal(err)
 	}
 	rx := make([]port.Rx, 1)
-	for deadline := time.Now().Add(10 * time.Second); p.Recv(rx) == 0; {
+	for deadline := time.Now().Add(time.Minute); p.Recv(rx) == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the datagram did not arrive")
 		}
@@ -372,7 +372,7 @@ func TestFullSendBuffer(t *testing.T) {
 		t.Fatalf("nothing waits for the buffer: %+v", c)
 	}
 	// ARP gives up after a while, the buffer empties, and Wait says so.
-	for deadline := time.Now().Add(20 * time.Second); p.Census().Tx == c.Tx; {
+	for deadline := time.Now().Add(time.Minute); p.Census().Tx == c.Tx; {
 		if time.Now().After(deadline) {
 			t.Fatal("the tx queue stays blocked")
 		}

@@ -3,6 +3,7 @@ package xsk
 import (
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,12 +18,18 @@ func smallOptions() PortOptions {
 	return PortOptions{Options: Options{Frames: 512, NUMANode: alloc.NoNUMA}}
 }
 
+// lateFree is how late a busy machine may free the queue of a socket that was closed:
+// its kernel threads wait for their turn, too.
+const lateFree = 30 * time.Second
+
 func ladderOptions(rung port.Rung) LadderOptions {
-	return LadderOptions{
+	o := LadderOptions{
 		Interface: serverLink, Rungs: []port.Rung{rung},
 		Steer: bpf.SteerConfig{PortBase: testPortBase, Shards: 8},
 		Port:  smallOptions(), Load: loadAnyUDP,
 	}
+	o.Port.BindWait = lateFree
+	return o
 }
 
 func (p *topology) open(t testing.TB, o LadderOptions) *Ladder {

@@ -54,7 +54,7 @@ func (r *rawPeer) open(t testing.TB) error {
 	if err := program.Attach(link.Index, bpf.Native); err != nil {
 		return err
 	}
-	r.sock, err = OpenSocket(Options{Interface: clientLink, Frames: 256, NUMANode: alloc.NoNUMA})
+	r.sock, err = OpenSocket(Options{Interface: clientLink, Frames: 256, NUMANode: alloc.NoNUMA, BindWait: lateFree})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 func receiveOne(t *testing.T, p *Port) port.Rx {
 	t.Helper()
 	rx := make([]port.Rx, 1)
-	for deadline := time.Now().Add(10 * time.Second); p.Recv(rx) == 0; {
+	for deadline := time.Now().Add(time.Minute); p.Recv(rx) == 0; {
 		if time.Now().After(deadline) {
 			var d port.Drops
 			p.Drops(&d)
@@ -244,7 +244,7 @@ func TestKernelDropsAreCounted(t *testing.T) {
 	var d port.Drops
 	got := 0
 	rx := make([]port.Rx, 8)
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		for n := p.Recv(rx); n > 0; n = p.Recv(rx) {
 			got += n
 			for i := range n {
@@ -370,7 +370,7 @@ func longRequestsWithoutRoom(t *testing.T, p *Port, peer kernelPeer) {
 	for _, f := range append(held, rx.Frame) {
 		p.Release(f)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		_ = p.Flush()
 		if c := p.Census(); c.Balanced() && c.Held == 0 && c.Tx == 0 && len(p.bounces.free) == bounceCount {
 			return
@@ -434,7 +434,7 @@ func TestSteer(t *testing.T) {
 func receiveAny(t *testing.T, l *Ladder) (port.Rx, int) {
 	t.Helper()
 	rx := make([]port.Rx, 1)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		for q, p := range l.Ports {
 			if p.Recv(rx) == 1 {
 				return rx[0], q

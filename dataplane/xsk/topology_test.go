@@ -183,7 +183,7 @@ func arrivesAt(t testing.TB, peer kernelPeer, l *Ladder) int {
 		t.Fatal(err)
 	}
 	rx := make([]port.Rx, 1)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		for q, p := range l.Ports {
 			if p.Recv(rx) == 1 {
 				p.Release(rx[0].Frame)

@@ -140,7 +140,7 @@ func TestLossFreesThePlace(t *testing.T) {
 	node.SetFaults(clienttest.Faults{Repeat: 0.3, Request: func(r *wire.Request) bool {
 		return r.Cookie == 0 || r.RequestID == probeID || drop.Add(-1) < 0
 	}})
-	o.Preload, o.Timeout, o.InFlight, o.Duration = false, 20*time.Millisecond, 8, 300*time.Millisecond
+	o.Preload, o.Timeout, o.InFlight, o.Duration = false, 20*time.Millisecond, 8, time.Second
 	r := run(t, o)
 	if r.Lost < 40 || r.Hits < 100 || r.Corrupt != 0 {
 		t.Errorf("%d lost, %d hits: %+v", r.Lost, r.Hits, r)

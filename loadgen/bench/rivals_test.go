@@ -34,7 +34,7 @@ func rival(t *testing.T, name string, arguments func(port string) []string) neti
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		conn, err := net.Dial("tcp", addr.String())
 		if err == nil {
 			_ = conn.Close()

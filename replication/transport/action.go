@@ -32,10 +32,7 @@ func (d *Driver) perform(a replication.Action) {
 	case replication.SetSync:
 		d.setSync(a.UntilNanos)
 	case replication.SetReplicated:
-		d.cfg.Board(func(b *board.Board) { b.Replicated(int(a.Shard)).Set(a.Upto) })
-		if d.cfg.Wake != nil {
-			d.cfg.Wake(int(a.Shard)) // somebody may wait for it
-		}
+		d.setReplicated(int(a.Shard), a.Upto)
 	case replication.Renew:
 		d.cfg.Renew(a.Revision)
 	case replication.ReadRing:
@@ -46,6 +43,19 @@ func (d *Driver) perform(a replication.Action) {
 		d.probe(a.To)
 	default:
 		d.performStream(a)
+	}
+}
+
+// setReplicated tells a shard what its followers have, and wakes it when it keeps
+// acknowledgements back for that.
+func (d *Driver) setReplicated(shard int, upto uint64) {
+	patient := false
+	d.cfg.Board(func(b *board.Board) {
+		b.Replicated(shard).Set(upto)
+		patient = b.Heartbeat(shard).Patient() // looked at after the above: see there
+	})
+	if !patient && d.cfg.Wake != nil {
+		d.cfg.Wake(shard)
 	}
 }
 
@@ -127,6 +137,7 @@ func (d *Driver) sendHints(a replication.SendHints) {
 // publish puts a ring up, and keeps links to its members.
 func (d *Driver) publish(rec replication.Record) {
 	d.record = rec
+	d.spare = standsIn(rec.Ring, d.cfg.Self)
 	d.cfg.Publish(rec)
 	d.replicating = d.followMembers() > 0
 	d.adopt, d.adoptedAt = rec.Epoch(), 0
@@ -189,39 +200,39 @@ func (d *Driver) setSync(untilNanos int64) {
 }
 
 // publishSpans puts up what may not be written, what no follower gets and until when,
-// and what this follower lacks.
+// what this follower lacks, and where it stands in.
 func (d *Driver) publishSpans(b *board.Board) {
 	area := b.Replication()
 	d.counts.replicating.Store(d.replicating)
 	if !d.replicating {
 		area.SetSync(0)
-		d.publishLists(area, nil, nil)
+		d.publishLists(area, nil, nil, nil)
 		return
 	}
-	d.publishLists(area, d.degraded, d.lacking)
+	d.publishLists(area, d.degraded, d.lacking, d.spare)
 	area.SetSync(max(d.syncNanos, 1))
 }
 
 // publishLists publishes the lists, unless these stand there already.
-func (d *Driver) publishLists(area *board.Replication, degraded, lacking []ring.Range) {
+func (d *Driver) publishLists(area *board.Replication, degraded, lacking, spare []ring.Range) {
 	spans := func(ranges []ring.Range) []board.Span { return spansOf(coarsen(ranges, board.MaxSpans)) }
-	next := spanLists{d.board, spans(d.held), spans(degraded), spans(lacking)}
+	next := spanLists{d.board, spans(d.held), spans(degraded), spans(lacking), spans(spare)}
 	if next.equal(&d.lists) {
 		return
 	}
 	d.lists = next
-	area.Publish(next.held, next.degraded, next.lacking)
+	area.Publish(next.held, next.degraded, next.lacking, next.spare)
 }
 
 // spanLists are what stands on a board.
 type spanLists struct {
-	on                      *board.Board
-	held, degraded, lacking []board.Span
+	on                             *board.Board
+	held, degraded, lacking, spare []board.Span
 }
 
 func (l *spanLists) equal(o *spanLists) bool {
 	return l.on == o.on && slices.Equal(l.held, o.held) && slices.Equal(l.degraded, o.degraded) &&
-		slices.Equal(l.lacking, o.lacking)
+		slices.Equal(l.lacking, o.lacking) && slices.Equal(l.spare, o.spare)
 }
 
 // coarsen joins the nearest ranges until there are few enough. All lists err on the

@@ -26,6 +26,10 @@ const (
 	alonePoll = 50 * time.Millisecond
 	// What moved a moment ago will move again.
 	busyNanos = int64(50e6)
+	// What comes sooner after a turn than this waits for what else comes: a turn costs
+	// as much for many messages as for one. The first after a quiet time waits for
+	// nothing.
+	turnGap = time.Millisecond
 )
 
 // Config is what a Driver is made of. Its functions are called from the driver's
@@ -73,6 +77,7 @@ type Write struct {
 	Hash    uint64
 	Version uint64 // copies of a lower one are old
 	Cached  bool   // there may be some
+	Lost    bool   // instead of a write: some before it were lost, and nobody knows which
 }
 
 // Driver carries out what a Node wants.
@@ -98,11 +103,13 @@ type Driver struct {
 	held        []ring.Range
 	degraded    []ring.Range
 	lacking     []ring.Range
+	spare       []ring.Range // see standsIn
 	syncNanos   int64
 	lists       spanLists
 	adopt       uint32 // epoch whose adoption by the shards is awaited; 0 = none
 	adoptedAt   int64  // when all had adopted it
 	tickAt      int64
+	turnedAt    int64
 	movedAt     int64
 	memoryID    uint64
 	seen        []replication.Event          // on the board, in this turn
@@ -175,10 +182,30 @@ func (d *Driver) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-d.inbox.bell:
+			if !d.gather(ctx, timer) {
+				return nil
+			}
 		case <-timer.C:
 		}
-		d.turn(d.cfg.Clock())
+		d.turnedAt = d.cfg.Clock()
+		d.turn(d.turnedAt)
 		timer.Reset(d.pollAfter())
+	}
+}
+
+// gather lets what comes soon after a turn wait for company. False: the context has
+// ended.
+func (d *Driver) gather(ctx context.Context, timer *time.Timer) bool {
+	rest := turnGap - time.Duration(d.cfg.Clock()-d.turnedAt)
+	if rest <= 0 {
+		return true
+	}
+	timer.Reset(rest)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -210,10 +237,25 @@ func (d *Driver) turn(now int64) {
 		d.take(ev)
 	}
 	d.early = nil
+	d.passOn()
 	if now-d.tickAt >= tickNanos {
 		d.tickAt = now
 		d.step(replication.Tick{})
 	}
+}
+
+// passOn gives the shards at once what came for them in this turn: the next one may be
+// a while away.
+func (d *Driver) passOn() {
+	if len(d.applier.waiting) == 0 {
+		return
+	}
+	d.cfg.Board(func(b *board.Board) {
+		if b == d.board && d.up.up {
+			d.applier.turn(d.see)
+			d.ringBells()
+		}
+	})
 }
 
 // begin says whether the Node may learn of the world: it must know its data plane and
@@ -334,7 +376,7 @@ func (d *Driver) attach(b *board.Board, now int64) {
 	var queues []*board.Queue
 	var scans []*board.Scan
 	for shard := range b.Shards() {
-		r := &logReader{shard: uint16(shard), wrote: d.noteWrite}
+		r := &logReader{shard: uint16(shard), wrote: d.noteWrite, missed: d.noteLoss}
 		if d.replicating || !d.begun {
 			r.attach(b.Log(shard), now)
 		} else {
@@ -353,9 +395,15 @@ func (d *Driver) attach(b *board.Board, now int64) {
 // followDataPlane tells the Node when the data plane comes and goes.
 func (d *Driver) followDataPlane(b *board.Board) {
 	pid, started := b.Node().PID()
-	info, ok := b.Node().Info()
-	up := ok && pid != 0 && b.Node().Phase() == board.PhaseServing && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+	up := pid != 0 && b.Node().Phase() == board.PhaseServing && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 	if d.up.reported && up == d.up.up && (!up || pid == d.up.pid && int64(started) == d.up.started) {
+		return
+	}
+	info, ok := b.Node().Info()
+	if !ok {
+		up = false
+	}
+	if d.up.reported && !up && !d.up.up {
 		return
 	}
 	again := d.up.pid != 0 && pid != d.up.pid

@@ -244,7 +244,7 @@ func (n *node) ask(op wire.Op) wire.ReplyOp {
 	n.lastID++
 	h := wire.RequestHeader{RequestID: n.lastID, SessionID: 77, Cookie: n.cookie, KeyHash: wire.KeyHash(op.Key)}
 	b := wire.AppendOp(wire.AppendRequest(nil, &h), 0, &op)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if !n.mem.Inject(b, n.from) {
 			n.t.Fatal("no frame")
 		}

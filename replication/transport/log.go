@@ -39,6 +39,7 @@ type logReader struct {
 	open       []byte // mutations after the last with a position of its own
 	glancing   bool   // read for the sake of Config.Wrote alone
 	wrote      func(*board.Mutation)
+	missed     func() // records were lost
 	hints      []byte // read in this turn
 	hintCount  uint32
 }
@@ -61,6 +62,7 @@ func (r *logReader) begin(nowNanos int64) {
 // read takes what stands in the log and reports it.
 func (r *logReader) read(beat *board.Heartbeat, nowNanos int64, report func(replication.Event)) {
 	if r.queue.Lost() != r.lost {
+		r.missed()
 		r.begin(nowNanos)
 	}
 	if !r.known && !r.settle(beat, report) {
@@ -74,6 +76,7 @@ func (r *logReader) read(beat *board.Heartbeat, nowNanos int64, report func(repl
 	for range recordsPerTurn {
 		ok, err := r.queue.PeekMutation(&m)
 		if err != nil {
+			r.missed()
 			r.begin(nowNanos)
 			return
 		}

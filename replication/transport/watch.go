@@ -29,6 +29,13 @@ func (d *Driver) noteWrite(m *board.Mutation) {
 	w.writes = append(w.writes, Write{Key: w.keys[from:len(w.keys):len(w.keys)], Hash: m.Hash, Version: version, Cached: m.Cached})
 }
 
+// noteLoss has tellWrites say that there were writes of which nothing is known.
+func (d *Driver) noteLoss() {
+	if d.cfg.Wrote != nil {
+		d.writes.writes = append(d.writes.writes, Write{Lost: true})
+	}
+}
+
 // tellWrites tells of the writes that were read in this turn.
 func (d *Driver) tellWrites() {
 	w := &d.writes
@@ -52,16 +59,21 @@ func (d *Driver) watchLogs() {
 	}
 	for _, r := range d.logs {
 		r.queue.Follow(watching)
-		r.glancing = watching
+		r.glancing, r.lost = watching, r.queue.Lost()
 	}
 }
 
 // glance reads a log that nobody replicates.
 func (r *logReader) glance() {
+	if lost := r.queue.Lost(); lost != r.lost {
+		r.lost = lost
+		r.missed()
+	}
 	var m board.Mutation
 	for range recordsPerTurn {
 		ok, err := r.queue.PeekMutation(&m)
 		if err != nil {
+			r.missed()
 			continue // it was skipped
 		}
 		if !ok {

@@ -72,7 +72,7 @@ func TestEtcd(t *testing.T) {
 			return err
 		}
 		defer client.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err = client.Put(ctx, "k", "v")
 		if st := store.Stats(); err == nil && (st.Open == 1) != (cfg.TLS == nil) {
@@ -90,14 +90,14 @@ func TestEtcd(t *testing.T) {
 	if err := mtls.DevRevoke(dir, time.Now(), "node-2"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := store.Dial(ctx, addr, mtls.ClientOptions{NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 64)); err == nil || strings.Contains(err.Error(), "timeout") {

@@ -3,7 +3,8 @@
 // # The life of an item
 //
 // A shard keeps one Policy for each size class. When it has filled a slot it calls
-// Insert with the slot's handle; reads call Hit; a deletion, an expiry or the
+// Insert with the slot's handle (InsertSpare for a copy that is the first to go:
+// spare.go); reads call Hit; a deletion, an expiry or the
 // withdrawal of the slab calls Remove, after which the handle may be inserted
 // again at once for another item. When the class has no free slot, Victim names
 // the item to go, forgets it, and remembers its key for a while in a ghost. A
@@ -27,7 +28,7 @@
 //	          small ghost              main ghost
 //	              └── key seen again: straight into the main queue
 //
-// A hit counts up to 3 in the header and moves nothing. The small queue begins
+// A hit counts up to 3 in the header, up to 2 in the small queue, and moves nothing. The small queue begins
 // with 10 % of the items; its ghost remembers 0.9 times as many keys as there are
 // items. The main queue has a short ghost too. A miss on a key that the small
 // queue evicted a moment ago says that a larger small queue would have hit; the

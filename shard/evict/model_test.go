@@ -56,16 +56,18 @@ type model interface {
 	victim() uint32
 	restore(h uint32)
 	len() int
+	insertSpare(h uint32, hash uint64)
 }
 
 type lruModel struct{ order []uint32 }
 
-func (m *lruModel) insert(h uint32, _ uint64) { m.order = append(m.order, h) }
-func (m *lruModel) hit(h uint32)              { m.remove(h); m.order = append(m.order, h) }
-func (m *lruModel) remove(h uint32)           { m.order = without(m.order, h) }
-func (m *lruModel) restore(h uint32)          { m.order = append(m.order, h) }
-func (m *lruModel) len() int                  { return len(m.order) }
-func (m *lruModel) victim() uint32            { h := m.order[0]; m.order = m.order[1:]; return h }
+func (m *lruModel) insert(h uint32, _ uint64)      { m.order = append(m.order, h) }
+func (m *lruModel) insertSpare(h uint32, _ uint64) { m.insert(h, 0) }
+func (m *lruModel) hit(h uint32)                   { m.remove(h); m.order = append(m.order, h) }
+func (m *lruModel) remove(h uint32)                { m.order = without(m.order, h) }
+func (m *lruModel) restore(h uint32)               { m.order = append(m.order, h) }
+func (m *lruModel) len() int                       { return len(m.order) }
+func (m *lruModel) victim() uint32                 { h := m.order[0]; m.order = m.order[1:]; return h }
 
 func without(list []uint32, h uint32) []uint32 {
 	return slices.DeleteFunc(list, func(x uint32) bool { return x == h })
@@ -73,7 +75,8 @@ func without(list []uint32, h uint32) []uint32 {
 
 // s3Model shares only the ghost with the policy.
 type s3Model struct {
-	small, main           []uint32
+	small, main, spare    []uint32
+	turn                  int
 	count                 map[uint32]int
 	hash                  map[uint32]uint64
 	smallGhost, mainGhost ghost
@@ -88,12 +91,31 @@ func newS3Model() *s3Model {
 	}
 }
 
-func (m *s3Model) len() int         { return len(m.small) + len(m.main) }
-func (m *s3Model) restore(h uint32) { m.count[h] = 0; m.main = append(m.main, h) }
-func (m *s3Model) hit(h uint32)     { m.count[h] = min(m.count[h]+1, 3) }
+func (m *s3Model) len() int { return len(m.small) + len(m.main) + len(m.spare) }
+
+func (m *s3Model) insertSpare(h uint32, hash uint64) { m.spare, m.hash[h] = append(m.spare, h), hash }
+func (m *s3Model) restore(h uint32)                  { m.count[h] = 0; m.main = append(m.main, h) }
 
 func (m *s3Model) remove(h uint32) {
-	m.small, m.main = without(m.small, h), without(m.main, h)
+	m.small, m.main, m.spare = without(m.small, h), without(m.main, h), without(m.spare, h)
+}
+
+func (m *s3Model) hit(h uint32) {
+	if slices.Contains(m.spare, h) {
+		m.spare = without(m.spare, h)
+		m.small = append(m.small, h)
+		m.count[h] = 0
+	}
+	m.count[h] = min(m.count[h]+1, 3)
+}
+
+// spareTurn says whether a spare item goes: there are too many, or it is time.
+func (m *s3Model) spareTurn() bool {
+	if len(m.spare) == 0 {
+		return false
+	}
+	m.turn++
+	return m.turn%spareShare == 0 || len(m.spare)*spareShare > m.len()
 }
 
 func (m *s3Model) insert(h uint32, hash uint64) {
@@ -112,8 +134,13 @@ func (m *s3Model) insert(h uint32, hash uint64) {
 }
 
 func (m *s3Model) victim() uint32 {
+	if m.spareTurn() || len(m.spare) == m.len() {
+		h := m.spare[0]
+		m.spare = m.spare[1:]
+		return h
+	}
 	for {
-		n := m.len()
+		n := len(m.small) + len(m.main)
 		if len(m.small) == 0 || len(m.main) > 0 && float64(len(m.small)) < m.share*float64(n) {
 			h := m.main[0]
 			m.main = m.main[1:]
@@ -160,12 +187,16 @@ func compare(t *rapid.T, name string, want model) {
 	for range rapid.IntRange(1, 200).Draw(t, "steps") {
 		h := rapid.Uint32Range(1, slots).Draw(t, "handle")
 		_, present := meta.hash[h]
-		switch op := rapid.SampledFrom([]string{"insert", "hit", "remove", "victim", "restore"}).Draw(t, "op"); {
+		switch op := rapid.SampledFrom([]string{"insert", "spare", "hit", "remove", "victim", "restore"}).Draw(t, "op"); {
 		case op == "insert" && !present:
 			hash := rapid.Uint64Range(1, 40).Draw(t, "key") * 0x9E3779B97F4A7C15
 			meta.hash[h] = hash
 			policy.Insert(h, hash)
 			want.insert(h, hash)
+		case op == "spare" && !present:
+			meta.hash[h] = rapid.Uint64Range(1, 40).Draw(t, "key") * 0x9E3779B97F4A7C15
+			policy.InsertSpare(h)
+			want.insertSpare(h, meta.hash[h])
 		case op == "hit" && present:
 			policy.Hit(h)
 			want.hit(h)

@@ -42,6 +42,12 @@ type Policy interface {
 	NeedsLinks() bool
 	// Insert takes in a new item whose slot is filled; it sets the item's bits.
 	Insert(h uint32, hash uint64)
+	// InsertSpare takes in a new item that is the first to go when room is needed, as
+	// far as the policy can tell them apart: see spare.go.
+	InsertSpare(h uint32)
+	// IsSpare says whether an item is such a one still; it may be the victim just
+	// returned.
+	IsSpare(h uint32) bool
 	// Adopt takes in an item found in memory after a warm restart; what its bits
 	// say about its past is kept.
 	Adopt(h uint32)

@@ -1,6 +1,7 @@
 package evict
 
-// The three bits of an item in this policy: main:1 | count:2.
+// The three bits of an item in this policy: main:1 | count:2. A count of 3 without main
+// is a spare item: in the small queue hits count to promoteCount only.
 const (
 	countMask = 3
 	mainBit   = 4
@@ -36,6 +37,8 @@ const (
 type s3fifo struct {
 	meta        Meta
 	small, main queue
+	spare       queue // see spare.go
+	turn        uint  // of a victim, while there are spare ones
 	smallGhost  ghost
 	mainGhost   ghost
 	// share is the small queue's wanted share of the items.
@@ -45,7 +48,7 @@ type s3fifo struct {
 func newS3FIFO(meta Meta, cfg Config) *s3fifo {
 	return &s3fifo{
 		meta:  meta,
-		small: newQueue(cfg.Pool), main: newQueue(cfg.Pool),
+		small: newQueue(cfg.Pool), main: newQueue(cfg.Pool), spare: newQueue(cfg.Pool),
 		smallGhost: newGhost(cfg.Pool), mainGhost: newGhost(cfg.Pool),
 		share: startShare,
 	}
@@ -53,10 +56,13 @@ func newS3FIFO(meta Meta, cfg Config) *s3fifo {
 
 func (s *s3fifo) Name() string     { return "s3fifo" }
 func (s *s3fifo) NeedsLinks() bool { return false }
-func (s *s3fifo) Len() int         { return s.small.len() + s.main.len() }
+func (s *s3fifo) Len() int         { return s.own() + s.spare.len() }
+
+// own is the number of items but the spare ones.
+func (s *s3fifo) own() int { return s.small.len() + s.main.len() }
 
 func (s *s3fifo) Bytes() int64 {
-	return s.small.bytes() + s.main.bytes() + s.smallGhost.bytes() + s.mainGhost.bytes()
+	return s.small.bytes() + s.main.bytes() + s.spare.bytes() + s.smallGhost.bytes() + s.mainGhost.bytes()
 }
 
 // Insert puts a key that was evicted lately into the main queue, a new one into
@@ -94,25 +100,35 @@ func (s *s3fifo) Adopt(h uint32) {
 }
 
 func (s *s3fifo) queueOf(bits uint8) *queue {
-	if bits&mainBit != 0 {
+	switch {
+	case bits&mainBit != 0:
 		return &s.main
+	case bits == spareBits:
+		return &s.spare
 	}
 	return &s.small
 }
 
 func (s *s3fifo) Hit(h uint32) {
-	if bits := s.meta.Bits(h); bits&countMask < countMask {
+	switch bits := s.meta.Bits(h); {
+	case bits == spareBits:
+		s.redeem(h)
+	case bits < promoteCount, bits >= mainBit && bits < mainBit|countMask:
 		s.meta.SetBits(h, bits+1)
 	}
 }
 
 func (s *s3fifo) Remove(h uint32) { s.queueOf(s.meta.Bits(h)).remove(h) }
 
-// Victim takes from the small queue while it is above its share, else from main.
+// Victim takes a spare item if it is their turn, else one from the small queue while
+// that is above its share, else from main.
 func (s *s3fifo) Victim() (uint32, bool) {
-	for scanned := 0; s.Len() > 0; scanned++ {
+	if h := s.spareVictim(); h != None {
+		return h, true
+	}
+	for scanned := 0; s.own() > 0; scanned++ {
 		fromMain := s.small.len() == 0 ||
-			s.main.len() > 0 && float64(s.small.len()) < s.share*float64(s.Len())
+			s.main.len() > 0 && float64(s.small.len()) < s.share*float64(s.own())
 		if fromMain {
 			if h := s.tryMain(scanned >= victimScan); h != None {
 				return h, true
@@ -131,7 +147,7 @@ func (s *s3fifo) trySmall(evict bool) uint32 {
 		s.enter(&s.main, h, mainBit)
 		return None
 	}
-	s.smallGhost.add(s.meta.Hash(h), int(ghostShare*float64(s.Len()+1)))
+	s.smallGhost.add(s.meta.Hash(h), int(ghostShare*float64(s.own()+1)))
 	return h
 }
 
@@ -142,7 +158,7 @@ func (s *s3fifo) tryMain(evict bool) uint32 {
 		s.enter(&s.main, h, bits-1)
 		return None
 	}
-	s.mainGhost.add(s.meta.Hash(h), int(youngShare*float64(s.Len()+1)))
+	s.mainGhost.add(s.meta.Hash(h), int(youngShare*float64(s.own()+1)))
 	return h
 }
 
@@ -152,6 +168,7 @@ func (s *s3fifo) Restore(h uint32) { s.enter(&s.main, h, mainBit) }
 func (s *s3fifo) Close() {
 	s.small.release()
 	s.main.release()
+	s.spare.release()
 	s.smallGhost.release()
 	s.mainGhost.release()
 	s.share = startShare

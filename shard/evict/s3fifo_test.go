@@ -93,8 +93,9 @@ func TestVictimIsBounded(t *testing.T) {
 	meta := newFlat(items)
 	p := newS3FIFO(meta, Config{Pool: NewPool(nil)})
 	fill(p, meta, items, rand.New(rand.NewPCG(5, 6)))
-	for h := range meta.bits {
-		meta.bits[h] |= countMask
+	for h := uint32(1); h <= items; h++ {
+		p.Hit(h)
+		p.Hit(h)
 	}
 	if _, ok := p.Victim(); !ok {
 		t.Fatal("no victim")

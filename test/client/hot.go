@@ -18,7 +18,7 @@ const (
 	hotWorkers    = 32  // of all clients
 	hotValueBytes = 100 // no shard has it answered in the kernel: see WithoutPadding
 	hotShards     = 2   // of a node
-	hotL1Bytes    = 256 << 10
+	hotL1Bytes    = 1 << 20
 )
 
 // checkHotShard reads Zipf-distributed keys at one rate without and with L1.

@@ -72,9 +72,11 @@ func spreadReads(ctx context.Context, cluster *bed.Bed, b *boss, clients []*clie
 	if err != nil {
 		return err
 	}
+	hedged, avoided := asides(clients)
 	if err := readAll(ctx, clients, keys, lasts); err != nil {
 		return err
 	}
+	hedgedAfter, avoidedAfter := asides(clients)
 	after, err := getsOf(ctx, cluster, 1)
 	if err != nil {
 		return err
@@ -94,8 +96,18 @@ func spreadReads(ctx context.Context, cluster *bed.Bed, b *boss, clients []*clie
 		return fmt.Errorf("%.0f GETs a second are too few to make anybody busy", rate)
 	}
 	mean := sum / float64(len(holders))
-	b.figure("bounded_load", most/mean, int64(sum), "GETs of %d keys of one range by replica, the leader first: %s%.0f elsewhere; by the loads in replies, reported every 10 ms", len(keys), note, others-sum)
+	b.figure("bounded_load", most/mean, int64(sum), "GETs of %d keys of one range by replica, the leader first: %s%.0f elsewhere; %d reads were sent to a second one, which was quicker or not, %d went around an open breaker",
+		len(keys), note, others-sum, hedgedAfter-hedged, avoidedAfter-avoided)
 	return nil
+}
+
+// asides are reads that went to other replicas than load would have them go to.
+func asides(clients []*client.Client) (hedged, avoided uint64) {
+	for _, c := range clients {
+		n := c.Counters()
+		hedged, avoided = hedged+n.Hedged, avoided+n.Avoided
+	}
+	return hedged, avoided
 }
 
 // readAll has closed loops read the keys for a time.

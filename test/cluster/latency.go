@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"gannet/client"
@@ -32,20 +34,21 @@ func measureLatency(ctx context.Context, e *env) error {
 		rounds, length = 20, 10*time.Second
 	}
 	return e.withCluster(ctx, bed.Config{}, func(b *bed.Bed, c *client.Client) error {
-		highest, err := searchRate(ctx, c)
+		load.ShortSlices()
+		highest, err := searchRate(ctx, b, c)
 		if err != nil {
 			return err
 		}
 		var took []time.Duration
 		dropped, reads := 0, 0
 		for round := range rounds {
-			h, from, to, steal, err := loadFor(ctx, c, highest/2, length, uint64(round))
+			h, from, to, steal, err := loadFor(ctx, b, c, highest/2, length, uint64(round))
 			if err != nil {
 				return err
 			}
 			p99 := h.ReadLatency(0.99, from, to)
-			fmt.Fprintf(os.Stderr, "   %.0f/s: p50 %.2f ms, p99 %.2f ms, steal %.1f %%\n",
-				h.Rate(from, to), inMillis(h.ReadLatency(0.5, from, to)), inMillis(p99), 100*steal)
+			fmt.Fprintf(os.Stderr, "   %.0f/s: p50 %.2f ms, p99 %.2f ms, begun %.2f ms late at p99, steal %.1f %%\n",
+				h.Rate(from, to), inMillis(h.ReadLatency(0.5, from, to)), inMillis(p99), inMillis(h.ReadLateness(0.99, from, to)), 100*steal)
 			if steal > mostSteal {
 				dropped++
 				continue
@@ -64,10 +67,23 @@ func measureLatency(ctx context.Context, e *env) error {
 	})
 }
 
+// reportUsage says what an operation has cost each part, with all that it did meanwhile.
+func reportUsage(before, after map[string]bed.Usage, span time.Duration, ops int) {
+	for _, part := range bed.Parts() {
+		u := after[part].Sub(before[part])
+		each := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(max(ops, 1)) }
+		fmt.Fprintf(os.Stderr, "   %-17s %6.2f µs of CPU an operation, %6.2f µs of waiting for one; %.2f CPUs\n", part, each(u.Run), each(u.Waited), u.Run.Seconds()/span.Seconds())
+	}
+}
+
 // searchRate raises the rate until it is not kept up with.
-func searchRate(ctx context.Context, c *client.Client) (highest int, err error) {
+func searchRate(ctx context.Context, b *bed.Bed, c *client.Client) (highest int, err error) {
+	if given := os.Getenv("LATENCY_RATE"); given != "" {
+		highest, err = strconv.Atoi(given)
+		return 2 * highest, err
+	}
 	for rate := searchFirst; ; rate = int(float64(rate) * searchFactor) {
-		h, from, to, _, err := loadFor(ctx, c, rate, searchTime, 99)
+		h, from, to, _, err := loadFor(ctx, b, c, rate, searchTime, 99)
 		if err != nil {
 			return 0, err
 		}
@@ -86,15 +102,21 @@ func searchRate(ctx context.Context, c *client.Client) (highest int, err error) 
 }
 
 // loadFor offers a load for some time.
-func loadFor(ctx context.Context, c *client.Client, rate int, length time.Duration, seed uint64) (h *load.History, from, to int64, steal float64, err error) {
+func loadFor(ctx context.Context, b *bed.Bed, c *client.Client, rate int, length time.Duration, seed uint64) (h *load.History, from, to int64, steal float64, err error) {
 	cfg := loadConfig(seed)
 	cfg.Rate, cfg.DeleteShare = rate, 0
 	l := load.Start(ctx, c, cfg)
+	used, err := b.Usage()
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
 	before := readSteal()
 	from = l.Now()
 	err = sleep(ctx, length)
 	to = l.Now()
 	after := readSteal()
+	usedAll, usageErr := b.Usage()
 	h = l.Stop()
-	return h, from, to, (after.steal - before.steal) / max(1, after.all-before.all), err
+	reportUsage(used, usedAll, time.Duration(to-from), h.Ops(from, to))
+	return h, from, to, (after.steal - before.steal) / max(1, after.all-before.all), errors.Join(err, usageErr)
 }

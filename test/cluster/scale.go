@@ -18,6 +18,9 @@ import (
 const (
 	scaleSteady  = 5 * time.Second
 	scaleLongest = 90 * time.Second // of one change
+	// scaleLook is between two looks at how far a change has come: each asks all nodes,
+	// whose CPUs have other things to do.
+	scaleLook = 200 * time.Millisecond
 	// scaleWindow is the time over which the hit ratio is taken.
 	scaleWindow = int64(time.Second)
 	// scaleShare is the part of the data set that a leader may send a follower of copies
@@ -70,6 +73,7 @@ func (e *env) scaled(ctx context.Context, cfg bed.Config, offered load.Config) (
 	if err := load.Fill(ctx, c, offered); err != nil {
 		return err
 	}
+	load.ShortSlices()
 	s := &scaling{bed: b, client: c}
 	s.load = load.Start(ctx, c, offered)
 	began := s.load.Now()
@@ -117,6 +121,15 @@ func (s *scaling) run(ctx context.Context) error {
 	return nil
 }
 
+// await looks now and then whether a change has come so far.
+func (s *scaling) await(ctx context.Context, what string, so func() (bool, error)) error {
+	_, err := within(ctx, scaleLongest, what, func() (bool, error) {
+		pause(ctx, scaleLook)
+		return so()
+	})
+	return err
+}
+
 // state is a node's in the newest ring; false: it is in none.
 func (s *scaling) state(ctx context.Context, n *bed.Node) (ring.State, bool, error) {
 	r, err := s.bed.Ring(ctx)
@@ -133,7 +146,7 @@ func (s *scaling) state(ctx context.Context, n *bed.Node) (ring.State, bool, err
 // dieJoining kills the node once it has some of its items, and waits until the others
 // have given it up.
 func (s *scaling) dieJoining(ctx context.Context, n *bed.Node) error {
-	_, err := within(ctx, scaleLongest, n.Name+" has some items", func() (bool, error) {
+	err := s.await(ctx, n.Name+" has some items", func() (bool, error) {
 		state, in, err := s.state(ctx, n)
 		if err != nil || !in {
 			return false, err
@@ -171,7 +184,7 @@ func (s *scaling) join(ctx context.Context, n *bed.Node) error {
 		return err
 	}
 	at := time.Now()
-	_, err = within(ctx, scaleLongest, n.Name+" serves", func() (bool, error) {
+	err = s.await(ctx, n.Name+" serves", func() (bool, error) {
 		if since := time.Since(at); since >= time.Second {
 			now, err := s.sentBytes(ctx)
 			if err != nil {
@@ -205,7 +218,7 @@ func (s *scaling) leave(ctx context.Context, n *bed.Node) error {
 	if err := drainBy(ctx, control, n.Name); err != nil {
 		return err
 	}
-	_, err = within(ctx, scaleLongest, n.Name+" has left", func() (bool, error) {
+	err = s.await(ctx, n.Name+" has left", func() (bool, error) {
 		_, in, err := s.state(ctx, n)
 		return !in, err
 	})

@@ -118,7 +118,7 @@ func checkWire(ctx context.Context, t *rows.Table, s scale) (err error) {
 		return err
 	}
 	hits := n.answered()
-	if hits < uint64(o.reads)/4 {
+	if hits < uint64(s.wire)/4 {
 		return fmt.Errorf("%w: the kernel answered %d of %d reads", errNoTest, hits, o.reads)
 	}
 	addOutcome(t, &o, o.reads, fmt.Sprintf("veth, IPv4 and IPv6; %d writes, %d reads answered by the kernel", o.writes, hits))

@@ -36,13 +36,14 @@ type churn struct {
 
 // outcome is what readers saw.
 type outcome struct {
-	reads, hits, torn, stale int64
-	writes                   uint64
-	first                    error // that was torn or stale
+	asked, reads, hits, torn, stale int64
+	writes                          uint64
+	first                           error // that was torn or stale
 }
 
 func (o *outcome) add(other outcome) {
 	o.reads, o.hits, o.torn, o.stale = o.reads+other.reads, o.hits+other.hits, o.torn+other.torn, o.stale+other.stale
+	o.asked += other.asked
 	o.writes += other.writes
 	if o.first == nil {
 		o.first = other.first
@@ -67,7 +68,8 @@ func newChurn() (*churn, error) {
 func (c *churn) close() error { return c.steer.Close() }
 
 // run reads until that many were answered, in turn on each path, under constant
-// rewriting.
+// rewriting; on the last path until enough was written, too, and a read has met a
+// writing half done.
 func (c *churn) run(ctx context.Context, reads int64) (outcome, error) {
 	done := make(chan uint64)
 	go func() { done <- c.rewrite() }()
@@ -118,7 +120,10 @@ func (c *churn) readAll(ctx context.Context, reads int64) (total outcome, err er
 		if err != nil {
 			return total, err
 		}
-		o, err := c.read(ctx, p, frame, reads/int64(len(paths)))
+		last := i == len(paths)-1
+		o, err := c.read(ctx, p, frame, func(hits int64) bool {
+			return hits >= reads/int64(len(paths)) && (!last || c.lived())
+		})
 		if err != nil {
 			return total, err
 		}
@@ -127,12 +132,17 @@ func (c *churn) readAll(ctx context.Context, reads int64) (total outcome, err er
 	return total, nil
 }
 
-// read runs a frame through the program until that many were answered. What is
-// not answered goes to the socket of a shard, of which there is none: it passes.
-func (c *churn) read(ctx context.Context, p *path, frame []byte, reads int64) (o outcome, err error) {
+// lived says whether the readers lived through enough.
+func (c *churn) lived() bool {
+	return c.acked.Load() >= leastWrites && c.steer.Counters()[bpf.HotBusy] > 0
+}
+
+// read runs a frame through the program until enough were answered. What is not
+// answered goes to the socket of a shard, of which there is none: it passes.
+func (c *churn) read(ctx context.Context, p *path, frame []byte, enough func(hits int64) bool) (o outcome, err error) {
 	room := make([]byte, 2048)
 	var op wire.ReplyOp
-	for o.hits < reads && ctx.Err() == nil {
+	for !enough(o.hits) && ctx.Err() == nil {
 		before := c.acked.Load() // the read is sent
 		verdict, after, err := c.steer.TestRun(frame, room)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {

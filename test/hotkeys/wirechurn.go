@@ -24,8 +24,13 @@ type wireChurn struct {
 // published, and answered a number of times.
 const standing = 3 * time.Millisecond
 
-// run reads that often, half over IPv4, half over IPv6, while a third socket
-// writes.
+// leastWrites is how many writes readers must have lived through at least: on a fast
+// machine the reads alone are over before many were made.
+const leastWrites = 100
+
+// run reads at least that often, half over IPv4, half over IPv6, while a third
+// socket writes; and until enough was written and a quarter of as many reads was
+// answered by the kernel.
 func (c *wireChurn) run(ctx context.Context, reads int64) (total outcome, err error) {
 	writer, err := c.node.dial(serverIPv4)
 	if err != nil {
@@ -98,10 +103,14 @@ func (c *wireChurn) read(ctx context.Context, to netip.AddrPort, reads int64) (o
 	}
 	defer reader.close()
 	w := window{client: reader, ask: get(churned, maxValueWords*wordBytes)}
-	for o.reads < reads && !c.stop.Load() && ctx.Err() == nil {
+	enough := func() bool {
+		return o.reads >= reads && c.acked.Load() >= leastWrites && c.node.answered() >= uint64(reads)/2 // of two readers
+	}
+	for !enough() && !c.stop.Load() && ctx.Err() == nil {
 		if err := w.send(&c.acked); err != nil {
 			return o, err
 		}
+		o.asked += windowReads
 		if err := w.receive(&o); err != nil {
 			return o, err
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -163,19 +164,13 @@ func freePorts(t *testing.T, count int) int {
 }
 
 func tryPorts(count int) (first int, ok bool) {
+	first = 12000 + rand.IntN(18000) // below those that the system gives to others
 	for i := range count {
-		port := 0
-		if i > 0 {
-			port = first + i
-		}
-		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: first + i})
 		if err != nil {
 			return 0, false
 		}
 		defer conn.Close()
-		if i == 0 {
-			first = conn.LocalAddr().(*net.UDPAddr).Port
-		}
 	}
 	return first, true
 }

@@ -16,6 +16,8 @@ Key = Union[str, bytes]
 Bytes = Union[bytes, bytearray, memoryview]
 
 _MOVED_PAUSE_SECONDS = 0.005
+# A try that ends without an answer may have been done, where a refused one was not: the last needs time for its answer.
+_ANSWER_SECONDS = 0.03
 
 
 class Client:
@@ -196,7 +198,7 @@ class Client:
     def _follow(self, link: Link, deadline: float) -> None:
         """After MOVED: the next try goes by a newer ring, which may take a moment to come."""
         self._cluster.redirected(link, deadline)
-        if time.monotonic() + _MOVED_PAUSE_SECONDS >= deadline:
+        if time.monotonic() + _MOVED_PAUSE_SECONDS + _ANSWER_SECONDS >= deadline:
             raise errors.StatusError(Status.MOVED)
         time.sleep(_MOVED_PAUSE_SECONDS)
 

@@ -271,7 +271,8 @@ class Link:
         for answer in reply.answers:
             if answer.status == wire.Status.COOKIE_REQUIRED:
                 self._take_cookie(pending, answer.token)
-            elif answer.status == wire.Status.MOVED:
+            elif answer.status in (wire.Status.MOVED, wire.Status.BEHIND):
+                # Nothing asks for a version: who is behind follows by now, and has yet to be given the key's range.
                 raise Moved
             elif answer.opcode == 0:
                 for job in _unfinished(pending):

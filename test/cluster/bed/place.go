@@ -146,7 +146,16 @@ func makeBridge() error {
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return fmt.Errorf("bed: bridge: %w", err)
 	}
+	bypassFirewall()
 	return linkUp(bridgeName)
+}
+
+// bypassFirewall keeps frames that cross the bridge out of the host's firewall: no
+// switch has one. Without br_netfilter there is nothing to keep them from.
+func bypassFirewall() {
+	for _, table := range []string{"iptables", "ip6tables", "arptables"} {
+		_ = os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+table, []byte("0"), 0) // see above
+	}
 }
 
 // plug lays a cable from the place to a port of the switch.

@@ -117,10 +117,19 @@ func (h *History) AnsweredWithin(within time.Duration, fromNanos, toNanos int64)
 
 // ReadLatency is a quantile of the reads due in a span, from when they were due.
 func (h *History) ReadLatency(q float64, fromNanos, toNanos int64) time.Duration {
+	return h.readQuantile(q, fromNanos, toNanos, func(r *Record) int64 { return r.Done - r.Due })
+}
+
+// ReadLateness is how late the load itself began them.
+func (h *History) ReadLateness(q float64, fromNanos, toNanos int64) time.Duration {
+	return h.readQuantile(q, fromNanos, toNanos, func(r *Record) int64 { return r.Begun - r.Due })
+}
+
+func (h *History) readQuantile(q float64, fromNanos, toNanos int64, of func(*Record) int64) time.Duration {
 	var took []int64
 	for r := range h.All {
 		if r.Kind == Read && r.Due >= fromNanos && r.Due < toNanos {
-			took = append(took, r.Done-r.Due)
+			took = append(took, of(r))
 		}
 	}
 	if len(took) == 0 {

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"gannet/client"
 )
@@ -53,7 +50,9 @@ type Load struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // the pacer has ended
 	ops     sync.WaitGroup
-	waiting atomic.Int64
+	due     chan *Record // of capacity mostUnderWay; to the workers
+	waiting atomic.Int64 // operations that are due or under way
+	workers int64        // begun; writer: the pacer
 	keys    []keyState
 	buffers sync.Pool
 
@@ -106,7 +105,7 @@ func sweep(keys int, do func(key int) error) error {
 // Start reads every key, which should have been filled, and begins. The client's
 // OnWrite is the load's until Stop.
 func Start(ctx context.Context, c *client.Client, cfg Config) *Load {
-	l := &Load{cfg: cfg.withDefaults(), client: c, done: make(chan struct{}), errors: map[string]int{}}
+	l := &Load{cfg: cfg.withDefaults(), client: c, done: make(chan struct{}), errors: map[string]int{}, due: make(chan *Record, mostUnderWay)}
 	l.keys = make([]keyState, l.cfg.Keys)
 	l.buffers.New = func() any { b := make([]byte, l.cfg.ValueBytes); return &b }
 	c.OnWrite(func(a client.Ack) {
@@ -117,7 +116,7 @@ func Start(ctx context.Context, c *client.Client, cfg Config) *Load {
 	l.start = time.Now()
 	l.readAll(ctx)
 	ctx, l.cancel = context.WithCancel(ctx)
-	go l.pace(ctx)
+	go l.pace(ctx, newTicks(shortestPause))
 	return l
 }
 
@@ -145,30 +144,32 @@ func (l *Load) readAll(ctx context.Context) {
 
 const shortestPause = 100 * time.Microsecond
 
-// pace begins operations when they are due. It sleeps by the kernel's timers, on a
-// thread of its own: the runtime's are late by up to a millisecond, which would count
-// as every operation's latency.
-func (l *Load) pace(ctx context.Context) {
+// pace begins operations when they are due. Its clock is a timer of the kernel's that
+// the runtime's poller waits for: sleeps of the runtime are late by up to a millisecond,
+// which would count as every operation's latency, and a thread that sleeps by itself
+// must wake another one for each operation.
+func (l *Load) pace(ctx context.Context, clock *ticks) {
 	defer close(l.done)
-	runtime.LockOSThread()                             // not given back: it ends with its timer slack
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it sleeps last 50 µs longer
+	defer close(l.due)
+	defer clock.close()
 	begin, issued := l.Now(), 0
 	rng := rand.New(rand.NewPCG(l.cfg.Seed, 1))
+	// The load's end is no end of what is under way: it has its own time.
+	work := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
-		now, due := l.Now(), int64(0)
-		for ; ; issued++ {
-			if due = begin + int64(issued)*int64(time.Second)/int64(l.cfg.Rate); due > now {
+		for now := l.Now(); ; issued++ {
+			due := begin + int64(issued)*int64(time.Second)/int64(l.cfg.Rate)
+			if due > now {
 				break
 			}
-			l.begin(ctx, rng, due)
+			l.begin(work, rng, due)
 		}
-		pause := unix.NsecToTimespec(max(due-l.Now(), int64(shortestPause)))
-		_ = unix.Nanosleep(&pause, nil) // a signal may end it early
+		clock.next()
 	}
 	l.stopped = l.Now()
 }
 
-// begin starts one operation.
+// begin hands one operation to a worker that has nothing to do, or a new one.
 func (l *Load) begin(ctx context.Context, rng *rand.Rand, due int64) {
 	if l.waiting.Load() >= mostUnderWay {
 		l.skipped++
@@ -177,18 +178,25 @@ func (l *Load) begin(ctx context.Context, rng *rand.Rand, due int64) {
 	kind, key := l.choose(rng)
 	r := l.all.next()
 	*r = Record{Due: due, Key: uint32(key), Kind: kind}
-	l.waiting.Add(1)
-	l.ops.Go(func() {
-		defer l.waiting.Add(-1)
-		// The load's end is no end of what is under way: it has its own time.
-		ctx := context.WithoutCancel(ctx)
-		switch kind {
-		case Read:
-			l.read(ctx, r)
-		default:
-			l.write(ctx, r)
-		}
-	})
+	if l.waiting.Add(1) > l.workers {
+		l.workers++
+		l.ops.Go(func() {
+			for r := range l.due {
+				l.do(ctx, r)
+				l.waiting.Add(-1)
+			}
+		})
+	}
+	l.due <- r
+}
+
+func (l *Load) do(ctx context.Context, r *Record) {
+	r.Begun = l.Now()
+	if r.Kind == Read {
+		l.read(ctx, r)
+		return
+	}
+	l.write(ctx, r)
 }
 
 // choose picks what to do. A write whose key has one under way takes another key.

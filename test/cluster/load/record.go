@@ -32,15 +32,16 @@ const (
 	Wrong   // a read of a broken or foreign value
 )
 
-// Record is one operation. Times are nanoseconds since Start.
+// Record is one operation. Times are nanoseconds since Start. Due counts: between it
+// and Begun the load itself was late, and as a user would wait, it waited.
 type Record struct {
-	Due, Done int64
-	Version   client.Version // of the item read, or of the write; 0: none
-	Key       uint32
-	Number    uint32 // of the write that was made or seen
-	Kind      Kind
-	Outcome   Outcome
-	Degraded  bool
+	Due, Begun, Done int64
+	Version          client.Version // of the item read, or of the write; 0: none
+	Key              uint32
+	Number           uint32 // of the write that was made or seen
+	Kind             Kind
+	Outcome          Outcome
+	Degraded         bool
 }
 
 func outcomeOfRead(err error) Outcome {
