@@ -54,10 +54,6 @@ func (l *Loop) gather(in *inbound) {
 		l.getCount++
 		at, every = next, every|flags
 	}
-	if in.req.OpCount == 1 && from == l.chosen && from < shard.MostChosen {
-		l.store.Choose(from, l.gets[from].Hash)
-		l.chosen++
-	}
 	l.suspend(in, from, every&wire.OpNoValue == 0)
 }
 
@@ -135,12 +131,7 @@ func (l *Loop) answerGets() {
 	if l.getCount == 0 {
 		return
 	}
-	if l.chosen == l.getCount {
-		l.store.GetChosen(l.gets[:l.getCount], l.nowNanos)
-	} else {
-		l.store.GetBatch(l.gets[:l.getCount], l.nowNanos)
-	}
-	l.chosen = 0
+	l.store.GetBatch(l.gets[:l.getCount], l.nowNanos)
 	l.noteUses(l.gets[:l.getCount])
 	l.turnMisses(l.gets[:l.getCount])
 	for i := range l.pending[:l.pendings] {

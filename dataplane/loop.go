@@ -34,7 +34,6 @@ type Loop struct {
 	gets       [batchGets]shard.Get
 	asks       [batchGets]ask
 	getCount   int
-	chosen     int                     // of gets, from the first on: the store has chosen their items
 	pending    [batchDatagrams]pending // datagrams whose GETs stand in gets
 	pendings   int
 	proofs     proofs

@@ -18,9 +18,6 @@ func (l *Loop) parse() {
 			continue
 		}
 		in.code = firstOpcode(in.rx.Payload)
-		if in.code == wire.Get {
-			l.store.ForeseeGet(in.req.KeyHash)
-		}
 	}
 }
 

@@ -7,10 +7,6 @@ func (s *Shard) ForeseeWrite(hash, client, request uint64) {
 	prefetchSet(setOf(s.leases.rows, hash))
 }
 
-// ForeseeGet asks for the cache line in which the look-up of a key with this hash
-// begins. It changes nothing, so the hash may be anything.
-func (s *Shard) ForeseeGet(hash uint64) { prefetch(s.index.place(s.index.home(mix(hash)))) }
-
 // Foresee asks for the cache lines that the look-ups of keys with these hashes will
 // read. Writes are done one after the other, each of which would wait for its own
 // misses: those of a batch asked for beforehand overlap. It changes nothing, so the

@@ -12,7 +12,6 @@ type scratch struct {
 	home   [batchStage]uint64
 	handle [batchStage]Handle
 	late   [batchStage]uint8 // whose home had no candidate but overflows
-	lates  int
 }
 
 // GetBatch answers gets in stages: the buckets of all, the items of all, then
@@ -42,56 +41,25 @@ func (s *Shard) touchBuckets(gets []Get) {
 // bucket after it. A wrong one, or an entry that was removed, costs a slow look
 // and nothing else.
 func (s *Shard) chooseItems(n int) {
-	s.scratch.lates = 0
+	late := 0
 	for i := range n {
-		s.chooseItem(i)
+		home := s.scratch.home[i]
+		b := s.index.at(home)
+		h := b.candidate(tagOf(s.scratch.mixed[i]))
+		s.scratch.handle[i] = h
+		if h != 0 {
+			s.expect(h)
+		} else if b.overflow() != 0 {
+			prefetch(s.index.place(home + 1))
+			s.scratch.late[late] = uint8(i)
+			late++
+		}
 	}
-	s.chooseLate()
-}
-
-func (s *Shard) chooseItem(i int) {
-	home := s.scratch.home[i]
-	b := s.index.at(home)
-	h := b.candidate(tagOf(s.scratch.mixed[i]))
-	s.scratch.handle[i] = h
-	if h != 0 {
-		s.expect(h)
-	} else if b.overflow() != 0 {
-		prefetch(s.index.place(home + 1))
-		s.scratch.late[s.scratch.lates%batchStage] = uint8(i)
-		s.scratch.lates++
-	}
-}
-
-// chooseLate looks into the buckets after those homes that had no candidate.
-func (s *Shard) chooseLate() {
-	for _, i := range s.scratch.late[:s.scratch.lates] {
+	for _, i := range s.scratch.late[:late] {
 		h := s.index.at(s.scratch.home[i] + 1).candidate(tagOf(s.scratch.mixed[i]))
 		s.scratch.handle[i] = h
 		s.expect(h)
 	}
-}
-
-// MostChosen is how many GETs Choose takes.
-const MostChosen = batchStage
-
-// Choose does the first stages of GetBatch for one GET, the i-th of those that
-// GetChosen answers, as soon as its hash is known. ForeseeGet comes some time before
-// it, and no write between it and GetChosen.
-func (s *Shard) Choose(i int, hash uint64) {
-	if i == 0 {
-		s.scratch.lates = 0
-	}
-	m := mix(hash)
-	s.scratch.mixed[i], s.scratch.home[i] = m, s.index.home(m)
-	s.chooseItem(i)
-}
-
-// GetChosen is GetBatch for GETs that Choose was called for, one after the other.
-func (s *Shard) GetChosen(gets []Get, nowNanos int64) {
-	s.begin(nowNanos)
-	s.chooseLate()
-	s.answerAll(gets)
 }
 
 // expect asks for the beginning of an item, unless its handle may be anything yet.
