@@ -17,7 +17,7 @@ import (
 const (
 	spreadKeys       = 64
 	spreadClients    = 4
-	spreadWorkers    = 64 // closed loops
+	spreadWorkers    = 16 // closed loops
 	spreadValueBytes = 1000
 	// spreadLeastGets is a second what makes the shards' load more than idle.
 	spreadLeastGets = 10_000

@@ -69,9 +69,14 @@ func onOwnThread(f func() error) error {
 	return <-done
 }
 
-// remove ends what runs in the namespace and removes it, its cable with it.
+// remove ends what runs in the namespace and removes it. Its cable goes first: the
+// kernel takes a namespace apart some time after its name is gone, and the next one
+// wants the same port.
 func (p *place) remove() error {
 	err := p.killAll()
+	if p.port != "" && outside.wire != nil {
+		err = errors.Join(err, outside.wire.Do(func() error { return unplug(p.port) }))
+	}
 	if p.handle.IsOpen() {
 		_ = p.handle.Close()
 	}
@@ -164,6 +169,9 @@ func (p *place) plug(port, addr string) error {
 	return errors.Join(outside.wire.Do(func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = port
+		if err := unplug(port); err != nil { // of a process that was killed
+			return err
+		}
 		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: deviceName, PeerNamespace: netlink.NsFd(p.handle)}
 		if err := netlink.LinkAdd(veth); err != nil {
 			return fmt.Errorf("bed: cable to %s: %w", p.name, err)
@@ -186,6 +194,21 @@ func (p *place) plug(port, addr string) error {
 		}
 		return errors.Join(linkUp("lo"), linkUp(deviceName))
 	}))
+}
+
+// unplug removes a cable, if it is there.
+func unplug(port string) error {
+	link, err := netlink.LinkByName(port)
+	if gone := (netlink.LinkNotFoundError{}); errors.As(err, &gone) {
+		return nil
+	}
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil {
+		return fmt.Errorf("bed: unplug %s: %w", port, err)
+	}
+	return nil
 }
 
 func linkUp(name string) error {
