@@ -79,12 +79,13 @@ func newCluster(cfg *config.Config, link *Link, self ring.Member, log *slog.Logg
 	c.hub = invalidate.NewHub(invalidate.Config{
 		Origin: self.ID, Incarnation: uint64(started), Timing: invalidate.DefaultTiming(), Spread: c.spread, Peers: c.peerCount,
 	})
-	if err = c.listen(); err != nil {
-		return nil, err
-	}
 	c.chair.reaches = func(node uint64, since int64) bool { return c.driver.Reaches(node, since) }
 	c.chair.swap = c.swap
-	return c, c.newDriver(uint64(started))
+	if err = c.newDriver(uint64(started)); err != nil {
+		return nil, err
+	}
+	// Last: those who knew this node before gossip to it at once.
+	return c, c.listen()
 }
 
 func tlsFiles(cfg *config.Config) mtls.Files {
