@@ -61,6 +61,7 @@ const (
 	CountKernelWithdrawn // items taken back; the difference is what is published now
 	CountLateTurns       // begun over 100 µs after the one before, sleeps aside
 	CountEvictionsSpare  // copies held in the place of another node
+	CountTombstonesLost  // deletes forgotten before their time: the table was full
 	NumCounters
 )
 
@@ -72,7 +73,7 @@ var counterNames = [NumCounters]string{
 	"log_lost", "applied", "scanned", "busy_nanos", "turns", "wakeups", "frame_census_bad",
 	"in_place_sent", "room_busy", "value_bytes_copied", "large_bytes_copied", "value_bytes_tail", "value_bytes_in_place",
 	"slots_in_flight", "port_changes", "kernel_hits", "kernel_published", "kernel_withdrawn", "late_turns",
-	"evictions_spare",
+	"evictions_spare", "tombstones_lost",
 }
 
 // String returns the counter's name.

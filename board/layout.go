@@ -53,7 +53,7 @@ func (s *Spec) complete() error {
 // layoutVersion is the version this build speaks, by area. A change of an area's
 // layout raises its number.
 var layoutVersion = [numAreas]uint32{
-	AreaNode: 1, AreaControl: 1, AreaRing: 1, AreaLog: 1, AreaApply: 1, AreaScanRequest: 2, AreaScanResult: 1,
+	AreaNode: 1, AreaControl: 1, AreaRing: 1, AreaLog: 1, AreaApply: 1, AreaScanRequest: 2, AreaScanResult: 2,
 	AreaSessions: 1, AreaPacing: 1, AreaFence: 1, AreaSecret: 1, AreaCounters: 1, AreaLatency: 1, AreaMemory: 1,
 	AreaHot: 3, AreaHeartbeat: 1, AreaReasons: 1, AreaReplication: 3, AreaReplicated: 1,
 	AreaLosses: 1,

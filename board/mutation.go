@@ -20,6 +20,7 @@ const (
 	MutationScanEnd                           // end of a scan: Version is the request's id
 	MutationDrop                              // forget items: see DropMutation
 	MutationExpire                            // the item's time was over
+	MutationScanBegin                         // beginning of a scan: Version is the request's id
 )
 
 // Mutation is one change of one item. Times are relative to the moment it was
@@ -30,7 +31,9 @@ type Mutation struct {
 	Hash        uint64
 	TTLSeconds  uint32 // remaining; 0 = none
 	SoftSeconds uint32 // remaining; 0 = none
-	AgeSeconds  uint32
+	// AsOfSeconds is a moment of the receiver's CLOCK_BOOTTIME before the item was read
+	// from its leader; 0 = not known. It is set in an apply queue only.
+	AsOfSeconds uint32
 	// Cached says that copies of the item as it was before may be about, outside the
 	// nodes. It is true of puts, deletes and touches in a log only.
 	Cached     bool
@@ -42,7 +45,7 @@ type Mutation struct {
 //	 0  8  version
 //	 8  8  key hash
 //	16  4  TTL seconds     20  4  soft TTL seconds
-//	24  4  age seconds     28  4  key length:16 | cached:1 | 0:15
+//	24  4  as-of seconds   28  4  key length:16 | cached:1 | 0:15
 //	32  …  key, value
 const (
 	mutationHeadBytes = 32
@@ -72,7 +75,7 @@ func (m *Mutation) put(room []byte) {
 	le.PutUint64(room[8:], m.Hash)
 	le.PutUint32(room[16:], m.TTLSeconds)
 	le.PutUint32(room[20:], m.SoftSeconds)
-	le.PutUint32(room[24:], m.AgeSeconds)
+	le.PutUint32(room[24:], m.AsOfSeconds)
 	word := uint32(len(m.Key))
 	if m.Cached {
 		word |= mutationCached
@@ -126,7 +129,7 @@ func (q *Queue) PeekMutation(m *Mutation) (bool, error) {
 }
 
 func (m *Mutation) decode(kind uint32, data []byte) bool {
-	if len(data) < mutationHeadBytes || kind == 0 || kind > uint32(MutationExpire) {
+	if len(data) < mutationHeadBytes || kind == 0 || kind > uint32(MutationScanBegin) {
 		return false
 	}
 	le := binary.LittleEndian
@@ -138,7 +141,7 @@ func (m *Mutation) decode(kind uint32, data []byte) bool {
 	body := data[mutationHeadBytes:]
 	*m = Mutation{
 		Kind: MutationKind(kind), Version: le.Uint64(data), Hash: le.Uint64(data[8:]),
-		TTLSeconds: le.Uint32(data[16:]), SoftSeconds: le.Uint32(data[20:]), AgeSeconds: le.Uint32(data[24:]),
+		TTLSeconds: le.Uint32(data[16:]), SoftSeconds: le.Uint32(data[20:]), AsOfSeconds: le.Uint32(data[24:]),
 		Cached: word&mutationCached != 0,
 		Key:    body[:keyBytes:keyBytes], Value: body[keyBytes:],
 	}

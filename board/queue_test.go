@@ -179,7 +179,7 @@ func TestMutationsPassUnchanged(t *testing.T) {
 		in := Mutation{
 			Kind:    MutationKind(rapid.Uint32Range(1, uint32(MutationScanEnd)).Draw(t, "kind")),
 			Version: rapid.Uint64().Draw(t, "version"), Hash: rapid.Uint64().Draw(t, "hash"),
-			TTLSeconds: rapid.Uint32().Draw(t, "ttl"), SoftSeconds: rapid.Uint32().Draw(t, "soft"), AgeSeconds: rapid.Uint32().Draw(t, "age"),
+			TTLSeconds: rapid.Uint32().Draw(t, "ttl"), SoftSeconds: rapid.Uint32().Draw(t, "soft"), AsOfSeconds: rapid.Uint32().Draw(t, "as of"),
 			Cached: rapid.Bool().Draw(t, "cached"),
 			Key:    rapid.SliceOfN(rapid.Byte(), 0, 250).Draw(t, "key"), Value: rapid.SliceOfN(rapid.Byte(), 0, 3000).Draw(t, "value"),
 		}
@@ -190,7 +190,7 @@ func TestMutationsPassUnchanged(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 		if out.Kind != in.Kind || out.Version != in.Version || out.Hash != in.Hash || out.TTLSeconds != in.TTLSeconds ||
-			out.SoftSeconds != in.SoftSeconds || out.AgeSeconds != in.AgeSeconds || out.Cached != in.Cached || !bytes.Equal(out.Key, in.Key) || !bytes.Equal(out.Value, in.Value) {
+			out.SoftSeconds != in.SoftSeconds || out.AsOfSeconds != in.AsOfSeconds || out.Cached != in.Cached || !bytes.Equal(out.Key, in.Key) || !bytes.Equal(out.Value, in.Value) {
 			t.Fatalf("got %+v, want %+v", out, in)
 		}
 		if rest, err := NextMutation(in.Append(nil), &out); err != nil || len(rest) != 0 || out.Cached || !bytes.Equal(out.Key, in.Key) {

@@ -4,8 +4,8 @@ import "sync/atomic"
 
 // Scan asks a shard for the deletes it remembers and for the items of some spans of
 // key hashes. The shard answers with mutations in its result queue, deletes first,
-// and ends them with a MutationScanEnd whose Version is the request's id. A new
-// request ends the one before.
+// between a MutationScanBegin and a MutationScanEnd whose Version is the request's id:
+// all between them was read after the request. A new request ends the one before.
 //
 //	request: a record of id, above and the spans   writer: control process
 //	results: a queue                               producer: that shard

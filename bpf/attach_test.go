@@ -17,7 +17,7 @@ import (
 func (b *bench) waitFor(reason Reason, want uint64) {
 	b.tb.Helper()
 	deadline := time.Now().Add(time.Minute)
-	for b.Counters()[reason] != want {
+	for b.Counters()[reason] < want { // more where IPv6 of the namespace speaks up by itself
 		if time.Now().After(deadline) {
 			b.tb.Fatalf("%v: %d packets, want %d; all: %v", reason, b.Counters()[reason], want, b.Counters())
 		}

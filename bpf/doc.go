@@ -23,7 +23,8 @@
 // # The life of a Steer
 //
 // LoadSteer, RegisterSocket for each queue, the first Stamp, Attach; then a
-// Stamp from every queue's owner well within StaleAfter, as long as it lives;
+// Stamp from every queue's owner after each turn with work, and well within
+// StaleAfter without any, as long as it lives;
 // Close after the last one. Load and Attach need CAP_BPF and CAP_NET_ADMIN.
 // Everything else goes on after they are dropped: Stamp, SetRate, Counters and
 // HotTable touch mapped memory only, SetAllow and RegisterSocket write to maps that are
@@ -46,7 +47,9 @@
 //     CPU only, the setting of the rate by whole words.
 //   - The allow-list in force is never written; a new one is built aside.
 //   - Nothing is pinned: links and maps go with the process.
-//   - All times are nanoseconds of CLOCK_BOOTTIME.
+//   - All times are nanoseconds of CLOCK_BOOTTIME. Rate limit and hot items take the
+//     exact one. Arrival times are readings shared by up to eight packets, which end
+//     with the shard's turn and with the kernel's tick: never ahead of the truth.
 //   - The reuseport program never drops: a drop would answer with an ICMP
 //     unreachable, which peers take for the death of this node.
 //

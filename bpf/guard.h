@@ -125,7 +125,7 @@ static __always_inline enum reason check_rate(struct packet *p)
 {
 	__u32 only = 0;
 	struct settings *set = bpf_map_lookup_elem(&settings, &only);
-	__u64 rate, interval, first, *bucket;
+	__u64 rate, interval, first, now, *bucket;
 
 	if (!set)
 		return REASON_NONE;
@@ -133,10 +133,11 @@ static __always_inline enum reason check_rate(struct packet *p)
 	if (!rate)
 		return REASON_NONE;
 	interval = rate >> 32;
+	now = exact_nanos(p);
 	bucket = bpf_map_lookup_elem(&buckets, &p->source);
 	if (bucket)
-		return charge(bucket, p->now_nanos, interval, interval * (__u32)rate);
-	first = p->now_nanos + interval;
+		return charge(bucket, now, interval, interval * (__u32)rate);
+	first = now + interval;
 	bpf_map_update_elem(&buckets, &p->source, &first, BPF_NOEXIST);
 	return REASON_NONE;
 }
@@ -151,8 +152,5 @@ static __always_inline enum reason guard(struct packet *p)
 	reason = check_source(p);
 	if (reason)
 		return reason;
-	// The clock costs as much as all before it: a flood of bad packets
-	// does not get to read it.
-	p->now_nanos = bpf_ktime_get_boot_ns();
 	return check_rate(p);
 }

@@ -485,14 +485,14 @@ __noinline int hot_answer(struct xdp_md *ctx, const struct hot_ask *ask)
 	return REASON_ANSWERED;
 }
 
-static __always_inline enum reason hot(struct xdp_md *ctx, const struct packet *p)
+static __always_inline enum reason hot(struct xdp_md *ctx, struct packet *p)
 {
 	const struct wire_get *r = header_at(p, p->l4_offset) + sizeof(struct udp);
 	struct hot_ask ask;
 
 	if (!hot_loaded || !is_plain_get(p, r) || !find_slot(r, &ask))
 		return REASON_NONE;
-	ask.now_nanos = p->now_nanos;
+	ask.now_nanos = exact_nanos(p);
 	ask.family = p->source.family;
 	ask.queue = p->queue;
 	ask.l3_offset = p->l3_offset;

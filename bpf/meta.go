@@ -15,7 +15,7 @@ const metaMagic = 0x4D744E47 // "GNtM" in memory
 //	| arrival| queue  | magic  |   little-endian
 //	+--------+--------+--------+
 type Meta struct {
-	ArrivalNanos int64  // CLOCK_BOOTTIME
+	ArrivalNanos int64  // CLOCK_BOOTTIME; a few packets of one turn may share a reading
 	Queue        uint32 // rx queue
 }
 

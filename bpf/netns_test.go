@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -62,7 +63,28 @@ func vethPair(t *testing.T, queues, mtuBytes int) (a, b netlink.Link) {
 	if err := netlink.LinkAdd(pair); err != nil {
 		t.Fatal(err)
 	}
-	return up(t, "gnt-bpf-a"), up(t, "gnt-bpf-b")
+	a, b = up(t, "gnt-bpf-a"), up(t, "gnt-bpf-b")
+	awaitUp(t, a)
+	awaitUp(t, b)
+	return a, b
+}
+
+// awaitUp waits until the kernel has noticed that a link has a carrier: until then it
+// loses, without a word, what is sent.
+func awaitUp(t *testing.T, link netlink.Link) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		now, err := netlink.LinkByIndex(link.Attrs().Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %v", link.Attrs().Name, now.Attrs().OperState)
+		}
+	}
 }
 
 // attachedProgram is the XDP program of an interface, 0 for none.

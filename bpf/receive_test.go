@@ -19,10 +19,10 @@ func TestRedirectedPacketsArrive(t *testing.T) {
 			if err := b.RegisterSocket(0, in.fd); err != nil {
 				t.Fatal(err)
 			}
-			b.Stamp(0, bootNanos(t))
 			out := openWire(t, near.Attrs().Index)
 			for _, c := range goodCases(t) {
 				before := bootNanos(t)
+				b.Stamp(0, before)
 				out.send(c.frame)
 				front, frame := in.receive()
 				if !bytes.Equal(frame, c.frame) {

@@ -30,7 +30,7 @@ static __always_inline int verdict(enum reason reason)
 	return reason < REASON_DROP_UDP_LENGTH ? XDP_PASS : XDP_DROP;
 }
 
-static __always_inline int run(struct xdp_md *ctx)
+static __always_inline int run(struct xdp_md *ctx, int frags)
 {
 	struct packet p = {
 		.data = (void *)(long)ctx->data,
@@ -39,7 +39,7 @@ static __always_inline int run(struct xdp_md *ctx)
 	};
 	enum reason reason;
 
-	p.whole_bytes = bpf_xdp_get_buff_len(ctx);
+	p.whole_bytes = frags ? bpf_xdp_get_buff_len(ctx) : (__u64)(p.end - p.data);
 	reason = parse(&p);
 	if (!reason)
 		reason = guard(&p);
@@ -54,7 +54,7 @@ static __always_inline int run(struct xdp_md *ctx)
 SEC("xdp")
 int steer_single(struct xdp_md *ctx)
 {
-	return run(ctx);
+	return run(ctx, 0);
 }
 
 // The same for packets of several buffers, which a driver hands only to
@@ -62,7 +62,7 @@ int steer_single(struct xdp_md *ctx)
 SEC("xdp.frags")
 int steer_frags(struct xdp_md *ctx)
 {
-	return run(ctx);
+	return run(ctx, 1);
 }
 
 char object_license[] SEC("license") = "Dual BSD/GPL";

@@ -84,12 +84,23 @@ func steerSpec(cfg *SteerConfig) (*ebpf.CollectionSpec, error) {
 	spec.Maps[steerMapAllow].InnerMap.MaxEntries = uint32(cfg.AllowCapacity)
 	return spec, errors.Join(
 		sizeCounters(spec),
+		sizeReadings(spec),
 		sizeHot(spec, cfg),
 		spec.Variables[steerVarPortBase].Set(cfg.PortBase),
 		spec.Variables[steerVarPortCount].Set(uint16(cfg.Shards)),
 		spec.Variables[steerVarOwnAddress].Set(cfg.addressWord()),
 		spec.Variables[steerVarStaleNanos].Set(uint64(cfg.StaleAfter)),
 	)
+}
+
+// sizeReadings gives every CPU its reading of the clock.
+func sizeReadings(spec *ebpf.CollectionSpec) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	spec.Maps[steerMapReadings].MaxEntries = uint32(cpus)
+	return nil
 }
 
 func (s *Steer) mapMemory() (err error) {
@@ -127,7 +138,8 @@ func (s *Steer) SetRate(rate Rate) error {
 }
 
 // Stamp tells the dead man's switch that the owner of an rx queue lives and
-// refills its fill queue. nowNanos is CLOCK_BOOTTIME. It allocates nothing and
+// refills its fill queue. A new one also ends the reading of the clock that packets
+// share: the owner stamps after every turn that had work. nowNanos is CLOCK_BOOTTIME. It allocates nothing and
 // makes no system call. Only the owner calls it.
 func (s *Steer) Stamp(queue int, nowNanos int64) {
 	if uint(queue) < uint(s.queues) {

@@ -26,6 +26,7 @@ const (
 	steerMapHotSettings  = "hot_settings"
 	steerMapHotShards    = "hot_shards"
 	steerMapHotSlots     = "hot_slots"
+	steerMapReadings     = "readings"
 	steerMapSettings     = "settings"
 	steerMapSockets      = "sockets"
 	steerMapStamps       = "stamps"
@@ -99,6 +100,7 @@ type steerMapSpecs struct {
 	HotSettings *ebpf.MapSpec `ebpf:"hot_settings"`
 	HotShards   *ebpf.MapSpec `ebpf:"hot_shards"`
 	HotSlots    *ebpf.MapSpec `ebpf:"hot_slots"`
+	Readings    *ebpf.MapSpec `ebpf:"readings"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -146,6 +148,7 @@ type steerMaps struct {
 	HotSettings *ebpf.Map `ebpf:"hot_settings"`
 	HotShards   *ebpf.Map `ebpf:"hot_shards"`
 	HotSlots    *ebpf.Map `ebpf:"hot_slots"`
+	Readings    *ebpf.Map `ebpf:"readings"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -163,6 +166,7 @@ func (m *steerMaps) Close() error {
 		m.HotSettings,
 		m.HotShards,
 		m.HotSlots,
+		m.Readings,
 		m.Settings,
 		m.Sockets,
 		m.Stamps,

@@ -4,6 +4,7 @@
 // When a reply is built, the stored sums of its units are combined with the sum of the freshly written headers: Combine for the
 // UDP checksum, CombineCRC for the checksum that the client verifies end to end. Finish then turns the combined sum into the
 // value of the header field.
+// The hash of keys, which wire and shard both need, lives here, too.
 //
 // Invariants:
 //

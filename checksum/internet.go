@@ -62,12 +62,11 @@ func (w *Words) Sum() uint16 {
 	return bits.ReverseBytes16(fold64(sum + carry))
 }
 
-// Copy copies src to the beginning of dst, which must be as long, and adds it, as if it stood at a multiple of 8 bytes: one pass
-// where copy and Sum take two.
-func (w *Words) Copy(dst, src []byte) {
-	dst = dst[:len(src)]
+// WithCopy copies src to dst, and returns the sum with src added, as if that stood at a multiple of 8 bytes: one pass where copy and
+// Sum take two. dst is as long as src, or longer by less than 8 bytes, which become zero.
+func (w Words) WithCopy(dst, src []byte) Words {
 	sum, carries, carry := w.sum, w.carries, uint64(0)
-	for len(src) >= 32 && len(dst) >= 32 {
+	for len(src) > 32 && len(dst) > 32 { // not >=: what is left has a beginning, which the compiler then need not mind
 		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
 		c, d := binary.LittleEndian.Uint64(src[16:]), binary.LittleEndian.Uint64(src[24:])
 		binary.LittleEndian.PutUint64(dst, a)
@@ -81,7 +80,7 @@ func (w *Words) Copy(dst, src []byte) {
 		carries += carry
 		src, dst = src[32:], dst[32:]
 	}
-	for len(src) >= 8 && len(dst) >= 8 {
+	for len(src) > 8 && len(dst) > 8 {
 		a := binary.LittleEndian.Uint64(src)
 		binary.LittleEndian.PutUint64(dst, a)
 		sum, carry = bits.Add64(sum, a, 0)
@@ -89,19 +88,27 @@ func (w *Words) Copy(dst, src []byte) {
 		src, dst = src[8:], dst[8:]
 	}
 	if len(src) > 0 {
-		rest := tail(src)
-		putTail(dst[:len(src)], rest)
-		sum, carry = bits.Add64(sum, rest, 0)
+		last := upToWord(src)
+		putTail(dst, last)
+		sum, carry = bits.Add64(sum, last, 0)
 		carries += carry
 	}
-	w.sum, w.carries = sum, carries
+	return Words{sum, carries}
 }
 
-// putTail writes the first 1 to 7 bytes of a little-endian word.
+// upToWord reads 1 to 8 bytes as one little-endian word.
+func upToWord(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return tail(b)
+}
+
+// putTail writes the beginning of a little-endian word.
 func putTail(b []byte, w uint64) {
-	if len(b) >= 4 {
-		binary.LittleEndian.PutUint32(b, uint32(w))
-		b, w = b[4:], w>>32
+	if len(b) >= 8 {
+		binary.LittleEndian.PutUint64(b, w)
+		return
 	}
 	for i := range b {
 		b[i] = byte(w)

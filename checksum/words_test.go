@@ -32,10 +32,12 @@ func TestWordsSumWhatTheyWrite(t *testing.T) {
 				whole = padded(append(whole, piece...))
 			case 3:
 				piece := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "copied")
-				to := bytes.Repeat([]byte{0xEE}, len(piece)+9)
-				w.Copy(to, piece)
-				if !bytes.Equal(to[:len(piece)], piece) || !bytes.Equal(to[len(piece):], bytes.Repeat([]byte{0xEE}, 9)) {
-					t.Fatalf("copied %x as %x", piece, to)
+				room := len(piece) + rapid.IntRange(0, (8-len(piece)%8)%8).Draw(t, "padding")
+				to := bytes.Repeat([]byte{0xEE}, room+9)
+				w = w.WithCopy(to[:room], piece)
+				if !bytes.Equal(to[:len(piece)], piece) || !bytes.Equal(to[len(piece):room], make([]byte, room-len(piece))) ||
+					!bytes.Equal(to[room:], bytes.Repeat([]byte{0xEE}, 9)) {
+					t.Fatalf("copied %x as %x, in %d bytes", piece, to, room)
 				}
 				whole = padded(append(whole, piece...))
 			}
@@ -70,7 +72,6 @@ func BenchmarkCopy100B(b *testing.B) {
 	from, to := make([]byte, 100), make([]byte, 100)
 	b.SetBytes(100)
 	for b.Loop() {
-		var w Words
-		w.Copy(to, from)
+		Words{}.WithCopy(to, from)
 	}
 }

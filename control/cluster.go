@@ -469,7 +469,7 @@ func (c *cluster) peerCount() int {
 	if c.gossip == nil {
 		return 0
 	}
-	return len(c.gossip.Members())
+	return c.gossip.Count()
 }
 
 // announce tells of writes that were read from a log.

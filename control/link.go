@@ -78,7 +78,8 @@ func attach(path string) (*board.Board, error) {
 		return nil, err
 	}
 	// The others are read only where they are shown, and read as zeros if need be.
-	if err := b.Need(board.AreaNode, board.AreaControl, board.AreaRing, board.AreaFence, board.AreaHeartbeat); err != nil {
+	if err := b.Need(board.AreaNode, board.AreaControl, board.AreaRing, board.AreaFence, board.AreaHeartbeat,
+		board.AreaLog, board.AreaApply, board.AreaScanRequest, board.AreaScanResult, board.AreaReplication, board.AreaReplicated); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil

@@ -170,6 +170,7 @@ func loopMetrics() []metric {
 		perShard("uploads_total", "Segmented uploads begun.", board.CountUploads),
 		perShard("log_records_total", "Records written to the mutation log.", board.CountLogRecords),
 		perShard("log_lost_total", "Records that the mutation log had no room for.", board.CountLogLost),
+		perShard("tombstones_lost_total", "Deletes that were forgotten before their time, because the table of them was full.", board.CountTombstonesLost),
 		perShard("in_place_sent_total", "Replies that left out of a slot in one descriptor.", board.CountInPlaceSent),
 		perShard("header_room_busy_total", "Replies that met their slot in flight.", board.CountRoomBusy),
 		perShard("value_bytes_copied_total", "Value bytes copied into frames.", board.CountValueBytesCopied),

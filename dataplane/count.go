@@ -124,6 +124,7 @@ func (l *Loop) takeShardStats(s *shard.Stats) {
 	n[board.CountEvictionsCapacity] = s.ByDrop[shard.DropCapacity]
 	n[board.CountEvictionsSlabMove] = s.ByDrop[shard.DropSlabMove]
 	n[board.CountEvictionsSpare] = s.ByDrop[shard.DropSpare]
+	n[board.CountTombstonesLost] = s.TombstonesLost
 	n[board.CountExpiriesAccess] = s.ByDrop[shard.DropExpired]
 	n[board.CountExpiriesWheel] = s.ByDrop[shard.DropWheel]
 	n[board.CountCorruptDropped] = s.ByDrop[shard.DropCorrupt]

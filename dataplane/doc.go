@@ -19,7 +19,9 @@
 //	             echoes stays where it is, and its checksum is added up in registers
 //	write.go     datagrams with writes, one after the other, in their order: a GET
 //	             behind a PUT in a datagram sees it. The cache lines that their
-//	             look-ups need are asked for some datagrams ahead
+//	             look-ups need are asked for some datagrams ahead. The answers are
+//	             written when a datagram's writes are done, under one look at the
+//	             fence
 //	reply.go     replies are built in the request's own frame; what does not fit
 //	             goes on in leased ones
 //	inplace.go   large values leave from where they lie

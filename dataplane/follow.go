@@ -95,36 +95,42 @@ func (l *Loop) asksReplica(req *wire.Request) bool {
 }
 
 // acknowledge puts the answer to a write into the reply, or aside.
-func (l *Loop) acknowledge(answer *wire.ReplyOp) {
+func (l *Loop) acknowledge(w *written, flags wire.ReplyFlags) {
 	n := &l.neighbor
-	if !n.collecting {
-		l.add(answer)
+	if n.collecting {
+		n.collected.ops[n.collected.opCount] = wire.ReplyOp{
+			Code: w.code, Status: w.status, Flags: flags, Index: w.index, Version: wire.Version(w.version), Token: w.token,
+		}
+		n.collected.opCount++
 		return
 	}
-	n.collected.ops[n.collected.opCount] = *answer
-	n.collected.opCount++
+	l.counts.status[w.status]++
+	if !l.makeRoom(0) || !l.reply.w.AppendAnswer(w.code, w.status, flags, w.index, wire.Version(w.version), w.token) {
+		l.counts.reason[ReasonNoReplyFrame]++
+	}
 }
 
-// mark marks the acknowledgement of the write just done as degraded, or notes which
-// version it waits for.
-func (l *Loop) mark(answer *wire.ReplyOp, asked bool) {
+// mark says whether the acknowledgement of a write that was done is marked as degraded,
+// or notes which version it waits for.
+func (l *Loop) mark(hash, version uint64, asked bool) wire.ReplyFlags {
 	n := &l.neighbor
 	switch {
 	case n.syncNanos == 0: // nothing is replicated: who asked for a replica is told
 		if asked {
-			answer.Flags |= wire.ReplyDegraded
+			return wire.ReplyDegraded
 		}
-	case n.alone(l.write.Hash):
-		answer.Flags |= wire.ReplyDegraded
+	case n.alone(hash):
+		return wire.ReplyDegraded
 	case asked && n.collecting:
-		n.collected.hash = l.write.Hash
-		n.collected.upto = max(n.collected.upto, uint64(answer.Version))
+		n.collected.hash = hash
+		n.collected.upto = max(n.collected.upto, version)
 	case asked:
 		l.counts.reason[ReasonWaitsFull]++
-		answer.Flags |= wire.ReplyDegraded
+		return wire.ReplyDegraded
 	case l.nowNanos >= n.syncNanos: // older writes than this are not with a follower yet
-		answer.Flags |= wire.ReplyDegraded
+		return wire.ReplyDegraded
 	}
+	return 0
 }
 
 // keepBack keeps a collected answer back until followers have what it acknowledges;

@@ -100,36 +100,36 @@ func (t *grants) sweep() {
 	}
 }
 
-// hint is called for each hit: it counts the use, and puts the grant of the key, if it
-// has one, into the answer.
-func (t *grants) hint(op *wire.ReplyOp, hash uint64, ageSeconds uint32) {
+// hint is called for each hit: it counts the use, and says for how long copies of the
+// item may be kept; 0: there is no grant.
+func (t *grants) hint(hash uint64, ageSeconds uint32) (millis uint16) {
 	if t.heat.due() || t.marked(hash) {
-		t.consider(op, hash, ageSeconds)
+		return t.consider(hash, ageSeconds)
 	}
+	return 0
 }
 
-func (t *grants) consider(op *wire.ReplyOp, hash uint64, ageSeconds uint32) {
+func (t *grants) consider(hash uint64, ageSeconds uint32) (millis uint16) {
 	hot := t.heat.count(hash)
 	if !t.open {
-		return
+		return 0
 	}
 	row := t.find(hash)
 	if row == nil || !row.lives(t.nowNanos) {
 		if !hot || !t.mayGrant(hash) {
-			return
+			return 0
 		}
 		if row = t.insert(hash, row); row == nil {
-			return
+			return 0
 		}
 	}
 	if row.drain(t.nowNanos); row.level > grantWritesSecond*1000 {
-		return
+		return 0
 	}
 	row.given++
 	row.millis = grantMillis(ageSeconds)
 	row.untilNanos = t.nowNanos + cachedNanos
-	op.Flags |= wire.ReplyL1Grant
-	op.L1GrantMillis = row.millis
+	return row.millis
 }
 
 // mayGrant says whether the key's copies are this shard's to grant, as they stay until

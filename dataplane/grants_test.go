@@ -217,9 +217,8 @@ func TestNoGrantIsForgotten(t *testing.T) {
 				}
 			default:
 				for range heatFromCount {
-					var op wire.ReplyOp
-					if g.hint(&op, hash, 9); op.Flags&wire.ReplyL1Grant != 0 {
-						until[hash] = r.now + int64(op.L1GrantMillis)*1e6
+					if millis := g.hint(hash, 9); millis != 0 {
+						until[hash] = r.now + int64(millis)*1e6
 					}
 				}
 			}
@@ -233,9 +232,7 @@ func TestHundredsOfKeysAreGranted(t *testing.T) {
 	r.turns()
 	g := &r.loop.grants
 	ask := func(key int) (granted bool) {
-		var op wire.ReplyOp
-		g.hint(&op, wire.KeyHash(fmt.Appendf(nil, "key %d", key)), 9)
-		return op.Flags&wire.ReplyL1Grant != 0
+		return g.hint(wire.KeyHash(fmt.Appendf(nil, "key %d", key)), 9) != 0
 	}
 	for range 2 * heatFromCount {
 		for key := range 800 {

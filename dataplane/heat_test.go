@@ -84,6 +84,6 @@ func BenchmarkHint(b *testing.B) {
 	hash := uint64(1)
 	for b.Loop() {
 		hash += manyKeys
-		g.hint(nil, hash, 1)
+		g.hint(hash, 1)
 	}
 }

@@ -83,14 +83,14 @@ func (l *Loop) answerInPlace(p *pending) bool {
 		req.Flags&wire.FlagStages != 0, l.neighbor.rate(req) != 0, !l.store.TakeRoom(item.Handle):
 		return false
 	}
-	crc, sum := partSums(&item.Units, 0, len(item.Value))
+	crc, sum := partSums(item, 0, len(item.Value))
 	w := &l.reply.w
 	w.BeginEcho(p.in.rx.Payload[:min(limit, cap(p.in.rx.Payload))], l.sums)
 	op := wire.ReplyOp{
 		Code: wire.Get, Index: l.asks[p.from].index, Version: wire.Version(item.Version), TTLSeconds: item.TTLSeconds,
 		AgeSeconds: item.AgeSeconds, CRC: crc, TotalBytes: uint32(len(item.Value)),
 	}
-	l.grants.hint(&op, g.Hash, item.AgeSeconds)
+	op.Grant(l.grants.hint(g.Hash, item.AgeSeconds))
 	w.AppendExternal(&op, len(item.Value), sum)
 	bytes := w.FinishEcho(req, l.epoch, l.load.figure, p.in.rx.Queue)
 	l.counts.status[wire.StatusOK]++

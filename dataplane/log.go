@@ -25,7 +25,7 @@ var mutationOf = [...]board.MutationKind{
 
 // Append implements shard.Log. It never waits: what finds no room is counted as
 // lost on the queue, and the reader makes up for it by a scan.
-func (g *Log) Append(rec shard.LogRecord) {
+func (g *Log) Append(rec *shard.LogRecord) {
 	if rec.Kind != shard.RecordUse {
 		g.hot.changed(rec.Hash)
 	}

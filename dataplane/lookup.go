@@ -99,13 +99,12 @@ func (l *Loop) putPlain(at int, req *wire.Request, key []byte, flags wire.OpFlag
 	}
 	g := &l.gets[at]
 	g.Hash, g.Key = hash, key
-	g.Client, g.Request = req.SessionID, requestOf(req, index)
 	g.MinVersion = uint64(req.MinVersion)
-	g.Lease = flags&wire.OpLease != 0
-	g.NoTouch = false
+	if g.Lease = flags&wire.OpLease != 0; g.Lease {
+		g.Client, g.Request = req.SessionID, requestOf(req, index)
+	}
 	a := &l.asks[at]
 	a.flags, a.index, a.refused = flags, uint16(index), l.misplacedRead(g, hash)
-	a.offsetBytes, a.wantBytes, a.version = 0, 0, 0
 }
 
 // requestOf gives each operation of a datagram an identity of its own, for retries.
@@ -166,7 +165,7 @@ func (l *Loop) addGet(g *shard.Get, a *ask) {
 	item := &g.Item
 	switch g.Outcome {
 	case shard.Hit:
-		l.grants.hint(&op, g.Hash, item.AgeSeconds)
+		op.Grant(l.grants.hint(g.Hash, item.AgeSeconds))
 		l.addItem(&op, item, a)
 		return
 	case shard.Stale:

@@ -43,8 +43,9 @@ type Loop struct {
 	scratch    []byte // a copy of a datagram with writes among its operations
 	mixed      wire.Request
 	hashes     [batchHashes]uint64
-	lateQuota  int // TOO_LATE replies left in this turn
-	leaseQuota int // further frames left in this turn
+	writes     writes // of the datagram being served, not yet answered
+	lateQuota  int    // TOO_LATE replies left in this turn
+	leaseQuota int    // further frames left in this turn
 	tokens     [tokensPerTurn]uint64
 
 	tx            []port.Tx // built, not yet taken by the port
@@ -72,6 +73,7 @@ type inbound struct {
 	status  wire.Status // of verdictStatus
 	code    wire.Opcode // of the first operation
 	token   uint64      // of verdictStatus: a fresh cookie
+	hashAt  int         // of verdictOps: where its keys' hashes stand in Loop.hashes
 }
 
 // New makes a loop. It serves from the first Turn on.

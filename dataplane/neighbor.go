@@ -19,6 +19,7 @@ type neighbor struct {
 	scanSeen   uint64 // generation of the request that is served
 	scanWanted board.ScanRequest
 	scanning   bool
+	scanBegun  bool // its MutationScanBegin is on the board
 	cursor     shard.Cursor
 	visit      func(shard.View) bool // bound once: a closure would be allocated each turn
 	incoming   board.Mutation
@@ -163,11 +164,15 @@ func (l *Loop) applyOne(m *board.Mutation) {
 	}
 	l.neighbor.mutation = shard.Mutation{
 		Kind: recordOf[m.Kind], Hash: m.Hash, Version: m.Version, Key: m.Key, Value: m.Value,
-		TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds,
+		TTLSeconds: m.TTLSeconds, SoftSeconds: m.SoftSeconds, AsOfNanos: int64(m.AsOfSeconds) * 1e9,
 		Spare: m.Kind == board.MutationPut && l.neighbor.standsIn(m.Hash),
 	}
 	l.hot.changed(m.Hash)
-	l.store.Apply(&l.neighbor.mutation, l.nowNanos)
+	now := l.nowNanos
+	if m.Kind == board.MutationDelete {
+		now = l.clock() // a turn may have stood still, and AsOfNanos is compared with this
+	}
+	l.store.Apply(&l.neighbor.mutation, now)
 	l.counts.n[board.CountApplied]++
 }
 
@@ -178,24 +183,27 @@ func (l *Loop) scanSlice() (worked bool) {
 	if generation := n.scan.Generation(); generation != n.scanSeen {
 		if n.scan.Request(&n.scanWanted) {
 			n.scanSeen = generation
-			n.scanning, n.cursor, n.tombs = n.scanWanted.ID != 0, shard.Cursor{}, 0
+			n.scanning, n.scanBegun, n.cursor, n.tombs = n.scanWanted.ID != 0, false, shard.Cursor{}, 0
 		}
 	}
 	if !n.scanning {
 		return false
 	}
-	longest := l.cfg.MaxValueBytes + wire.MaxKeyBytes + 64
-	items := min(scanItemsTurn, n.scan.Results.Room()/longest)
-	if items < 1 {
+	if n.scan.Results.Room() < l.cfg.MaxValueBytes+wire.MaxKeyBytes+64 {
 		return false
 	}
+	if !n.scanBegun {
+		begin := board.Mutation{Kind: board.MutationScanBegin, Version: n.scanWanted.ID}
+		n.scanBegun = n.scan.Results.PushMutation(&begin)
+		return n.scanBegun
+	}
 	if n.tombs >= 0 {
-		if n.tombs = l.store.Tombstones(n.tombs, n.inScan, items, l.nowNanos, n.showTomb); n.tombs == 0 {
+		if n.tombs = l.store.Tombstones(n.tombs, n.inScan, scanItemsTurn, l.nowNanos, n.showTomb); n.tombs == 0 {
 			n.tombs = -1
 		}
 		return true
 	}
-	if l.store.Scan(&n.cursor, n.inScan, items, l.nowNanos, n.visit) {
+	if l.store.Scan(&n.cursor, n.inScan, scanItemsTurn, l.nowNanos, n.visit) {
 		end := board.Mutation{Kind: board.MutationScanEnd, Version: n.scanWanted.ID}
 		n.scanning = !n.scan.Results.PushMutation(&end)
 	}
@@ -222,6 +230,9 @@ func (l *Loop) showItem(v shard.View) bool {
 	n.outgoing = board.Mutation{
 		Kind: board.MutationPut, Version: v.Version, Hash: v.Hash, Key: v.Key, Value: v.Value,
 		TTLSeconds: relativeTTL(v.TTLSeconds), SoftSeconds: relativeTTL(v.SoftSeconds),
+	}
+	if n.scan.Results.Room() < n.outgoing.Bytes() {
+		return false // shown first when there is room again
 	}
 	l.counts.n[board.CountScanned]++
 	return n.scan.Results.PushMutation(&n.outgoing)

@@ -255,6 +255,54 @@ func TestMutationsOfTheControlProcessAreApplied(t *testing.T) {
 	}
 }
 
+// Several items of a home may together be longer than the room for results.
+func TestAScanOfLargeValuesLosesNone(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	scan := r.board.Scan(0)
+	const items = 300
+	value := strings.Repeat("v", r.loop.cfg.MaxValueBytes-8)
+	if want := 2 * scan.Results.MaxRecord(); items*len(value) < 4*want {
+		t.Fatalf("%d items of %d B are not much more than the room of %d B", items, len(value), want)
+	}
+	for i := range items {
+		key := fmt.Append(nil, "key-", i)
+		for !r.board.Apply(0).PushMutation(&board.Mutation{Kind: board.MutationPut, Version: uint64(i + 1), Hash: wire.KeyHash(key), Key: key, Value: []byte(value)}) {
+			r.loop.Turn(r.now)
+		}
+	}
+	scan.Ask(board.ScanRequest{ID: 9, Spans: []board.Span{{From: 0, To: ^uint64(0)}}})
+	seen := map[string]int{}
+	var m board.Mutation
+	for turn := range 100_000 {
+		r.loop.Turn(r.now)
+		if turn%50 != 0 {
+			continue // the reader is slow: there is little room most of the time
+		}
+		ok, err := scan.Results.PeekMutation(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			continue
+		}
+		if m.Kind == board.MutationScanEnd {
+			break
+		}
+		if m.Kind == board.MutationPut {
+			seen[string(m.Key)]++
+		}
+		scan.Results.Pop()
+	}
+	if len(seen) != items || m.Kind != board.MutationScanEnd {
+		t.Errorf("%d of %d items were shown", len(seen), items)
+	}
+	for key, n := range seen {
+		if n != 1 {
+			t.Errorf("%s was shown %d times", key, n)
+		}
+	}
+}
+
 func TestAScanShowsEveryItemOnce(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	const items = 500
@@ -269,6 +317,13 @@ func TestAScanShowsEveryItemOnce(t *testing.T) {
 		r.loop.Turn(r.now)
 		ok, err := scan.Results.PeekMutation(&m)
 		for ; ok && err == nil; ok, err = scan.Results.PeekMutation(&m) {
+			if m.Kind == board.MutationScanBegin {
+				if m.Version != 9 || len(seen) > 0 {
+					t.Fatalf("scan %d begins after %d items", m.Version, len(seen))
+				}
+				scan.Results.Pop()
+				continue
+			}
 			if m.Kind == board.MutationScanEnd {
 				if m.Version != 9 || len(seen) != items {
 					t.Fatalf("scan %d ended with %d of %d items", m.Version, len(seen), items)

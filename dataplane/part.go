@@ -27,7 +27,7 @@ func (l *Loop) addPart(op *wire.ReplyOp, item *shard.Item, from, upto int) {
 func (l *Loop) appendPart(w *wire.ReplyWriter, op *wire.ReplyOp, item *shard.Item, from, upto int) outside {
 	op.Value = item.Value[from:upto]
 	op.OffsetBytes = uint32(from)
-	crc, sum := partSums(&item.Units, from, upto)
+	crc, sum := partSums(item, from, upto)
 	op.CRC = crc
 	v := l.sendOutside(w, item, from, upto)
 	if v.tail == nil {
@@ -40,11 +40,11 @@ func (l *Loop) appendPart(w *wire.ReplyWriter, op *wire.ReplyOp, item *shard.Ite
 }
 
 // partSums combines the stored checksums of the units from up to upto.
-func partSums(units *shard.Units, from, upto int) (crc uint32, sum uint16) {
+func partSums(item *shard.Item, from, upto int) (crc uint32, sum uint16) {
 	for at := from; at < upto; at += wire.SegmentBytes {
 		i := at / wire.SegmentBytes
-		crc = checksum.CombineCRC(crc, units.CRC(i), min(upto-at, wire.SegmentBytes))
-		sum = checksum.Add(sum, units.Sum(i))
+		crc = checksum.CombineCRC(crc, item.CRC(i), min(upto-at, wire.SegmentBytes))
+		sum = checksum.Add(sum, item.Sum(i))
 	}
 	return crc, sum
 }

@@ -85,32 +85,24 @@ func (l *Loop) addShort(g *shard.Get, a *ask) bool {
 
 // addPlain writes the answer to one GET, a miss or a hit.
 func (l *Loop) addPlain(w *wire.ReplyWriter, g *shard.Get, index uint16) {
-	var op wire.ReplyOp
 	if g.Outcome == shard.Miss {
-		op.Code, op.Index, op.Status = wire.Get, index, wire.StatusMiss
 		l.counts.status[wire.StatusMiss]++
-		w.AppendSummed(&op, 0)
+		w.AppendSummed(&wire.ReplyOp{Code: wire.Get, Index: index, Status: wire.StatusMiss}, 0)
 		return
 	}
-	item, n := &g.Item, len(g.Item.Value)
-	l.grants.hint(&op, g.Hash, item.AgeSeconds)
+	item := &g.Item
+	n := len(item.Value)
+	grantMillis := l.grants.hint(g.Hash, item.AgeSeconds)
 	l.counts.status[wire.StatusOK]++
 	l.counts.n[board.CountValueBytesCopied] += uint64(n)
-	var crc uint32
-	var sum uint16
-	summed := n > sumWhileCopying
-	if summed {
-		crc, sum = partSums(&item.Units, 0, n)
-	} else if n > 0 {
-		crc = item.Units.CRC(0)
+	if n <= sumWhileCopying {
+		crc := uint32(0)
+		if n > 0 {
+			crc = item.CRC(0)
+		}
+		w.AppendHit(wire.Version(item.Version), item.TTLSeconds, item.AgeSeconds, crc, index, grantMillis, item.Value)
+		return
 	}
-	room := w.AppendHit(wire.Version(item.Version), item.TTLSeconds, item.AgeSeconds, crc, index, op.Flags, op.L1GrantMillis, n)
-	switch {
-	case room == nil: // the caller has made sure that there is room
-	case summed:
-		copy(room, item.Value)
-		w.AddSum(sum)
-	default:
-		w.CopyValue(room, item.Value)
-	}
+	crc, sum := partSums(item, 0, n)
+	w.AppendHitSummed(wire.Version(item.Version), item.TTLSeconds, item.AgeSeconds, crc, index, grantMillis, item.Value, sum)
 }

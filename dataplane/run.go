@@ -43,6 +43,7 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 		}
 		if l.Turn(now) {
 			l.idle.busy()
+			l.stamp(now)
 			continue
 		}
 		if err := l.rest(now); err != nil {
@@ -50,6 +51,14 @@ func (l *Loop) Run(stop *Stop, cpu int, clock func() int64) error {
 		}
 	}
 	return l.drain(clock)
+}
+
+// stamp tells the XDP program that a turn with work is over: what arrives from here on
+// gets a new reading of the clock.
+func (l *Loop) stamp(nowNanos int64) {
+	if l.cfg.Stamp != nil {
+		l.cfg.Stamp(nowNanos)
+	}
 }
 
 // Started is closed once Run has made its first turn: the shard serves, and its

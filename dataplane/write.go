@@ -18,11 +18,7 @@ func (l *Loop) serveOps() {
 		if i >= foreseen {
 			foreseen = l.foresee(i)
 		}
-		req := &in.req
-		if req.OpCount > 1 {
-			req = l.setAside(in)
-		}
-		l.serveDatagram(in, req)
+		l.serveDatagram(in)
 	}
 }
 
@@ -41,6 +37,7 @@ func (l *Loop) foresee(from int) (upto int) {
 			continue
 		}
 		before := len(hashes)
+		in.hashAt = before
 		hashes = in.req.AppendKeyHashes(hashes)
 		for index, hash := range hashes[before:] {
 			l.store.ForeseeWrite(hash, in.req.SessionID, requestOf(&in.req, index))
@@ -51,32 +48,48 @@ func (l *Loop) foresee(from int) (upto int) {
 }
 
 // setAside copies a datagram of several operations out of its frame, where the
-// replies to the first ones would overwrite the last ones.
+// replies to the first ones would overwrite the last ones. One of writes alone needs
+// none: see serveDatagram.
 func (l *Loop) setAside(in *inbound) *wire.Request {
 	n := copy(l.scratch, in.rx.Payload)
 	l.mixed = in.req.InCopy(l.scratch[:n])
 	return &l.mixed
 }
 
-func (l *Loop) serveDatagram(in *inbound, req *wire.Request) {
+// serveDatagram does the operations of a datagram. The answers to writes are put into
+// the reply when all of them are done, or before an operation of another kind: until
+// then the request stays whole, and the clock is read once for all of them.
+func (l *Loop) serveDatagram(in *inbound) {
+	req := &in.req
 	l.open(in, true)
 	l.neighbor.begin(l.asksReplica(req))
 	ops := req.Ops()
 	var op wire.Op
 	for ops.Next(&op) {
-		switch {
-		case op.Code == wire.Get:
+		if op.Code.Writes() {
+			l.serveWrite(in, &op)
+			continue
+		}
+		if req == &in.req && req.OpCount > 1 {
+			req = l.setAside(in)
+			ops = req.Ops()
+			for range op.Index + 1 {
+				ops.Next(&op)
+			}
+		}
+		l.acknowledgeWrites()
+		switch op.Code {
+		case wire.Get:
 			l.put(0, req, &op)
 			l.store.GetBatch(l.gets[:1], l.nowNanos)
 			l.addGet(&l.gets[0], &l.asks[0])
-		case op.Code == wire.Stats:
+		case wire.Stats:
 			l.addStats(&op)
-		case op.Code == wire.Ring:
+		case wire.Ring:
 			l.addRing(&op)
-		default:
-			l.serveWrite(req, &op)
 		}
 	}
+	l.acknowledgeWrites()
 	if !l.neighbor.collecting || !l.keepBack(in) {
 		l.close()
 	}
@@ -101,58 +114,79 @@ var statusOf = [...]wire.Status{
 	shard.Outdated: wire.StatusVersionMismatch,
 }
 
-// serveWrite does one write and answers it. The key's hash is computed here: what
-// the sender claims decides nothing.
-func (l *Loop) serveWrite(req *wire.Request, op *wire.Op) {
+// written is a write that was done, or refused, and is not yet answered.
+type written struct {
+	hash, version, token uint64
+	index                uint16
+	code                 wire.Opcode
+	flags                wire.OpFlags
+	status               wire.Status
+	done                 bool // the shard was asked
+}
+
+// writes are those of one datagram.
+type writes struct {
+	list  [wire.MaxOps]written
+	count int
+}
+
+// serveWrite does one write. The key's hash is computed here: what the sender claims
+// decides nothing.
+func (l *Loop) serveWrite(in *inbound, op *wire.Op) {
 	l.counts.n[writeCounter[op.Code]]++
-	answer := wire.ReplyOp{Code: op.Code, Index: uint16(op.Index)}
-	hash := wire.KeyHash(op.Key)
-	if refused := l.misplaced(hash); refused != wire.StatusOK {
-		answer.Status, answer.Token = refused, uint64(l.epoch)
-		l.acknowledge(&answer)
+	w := &l.writes.list[l.writes.count]
+	l.writes.count++
+	w.hash, w.version, w.token = l.keyHash(in, op), 0, 0
+	w.index, w.code, w.flags, w.done = uint16(op.Index), op.Code, op.Flags, false
+	if w.status = l.misplaced(w.hash); w.status != wire.StatusOK {
+		w.token = uint64(l.epoch)
 		return
 	}
-	if l.neighbor.held(hash) {
+	if l.neighbor.held(w.hash) {
 		l.counts.reason[ReasonHeld]++
-		answer.Status = wire.StatusFenced
-		l.acknowledge(&answer)
+		w.status = wire.StatusFenced
 		return
 	}
 	if !l.writable {
 		l.counts.reason[ReasonFenced]++
-		answer.Status = wire.StatusFenced
-		l.acknowledge(&answer)
+		w.status = wire.StatusFenced
 		return
 	}
-	l.fillWrite(req, op, hash)
+	l.fillWrite(&in.req, op, w.hash)
+	w.done = true
 	if op.Flags&wire.OpSegment != 0 {
-		answer.Status = l.uploadPart(op)
+		w.status = l.uploadPart(op)
 	} else {
 		l.store.Write(&l.write, l.nowNanos)
-		answer.Status = statusOf[l.write.Status]
+		w.status = statusOf[l.write.Status]
 	}
-	if !l.neighbor.fence.Allows(l.clock()) {
-		// The fence fell while this was done: the write may stand, but nobody must
-		// hear from this node that it does.
-		l.counts.reason[ReasonFenced]++
-		answer.Status = wire.StatusOutcomeUnknown
-		l.acknowledge(&answer)
-		return
+	w.version = l.write.Version
+	if op.Code == wire.Incr {
+		w.token = uint64(l.write.Number)
 	}
-	l.answerWrite(&answer, op)
+	l.write.Key, l.write.Value = nil, nil
+}
+
+// keyHash is that of an operation's key. foresee has computed all but the first one's,
+// which the sender claims.
+func (l *Loop) keyHash(in *inbound, op *wire.Op) uint64 {
+	if op.Index == 0 {
+		return wire.KeyHash(op.Key)
+	}
+	return l.hashes[in.hashAt+op.Index]
 }
 
 func (l *Loop) fillWrite(req *wire.Request, op *wire.Op, hash uint64) {
-	l.write = shard.Write{
-		Op: opOf[op.Code], Hash: hash, Key: op.Key, Value: op.Value,
-		TTLSeconds: op.TTLSeconds, SoftSeconds: op.SoftSeconds,
-		Client: req.SessionID, Request: requestOf(req, op.Index),
-	}
+	w := &l.write // field by field: a literal is built elsewhere and copied
+	w.Op, w.Hash, w.Hashed, w.Key, w.Value = opOf[op.Code], hash, true, op.Key, op.Value
+	w.TTLSeconds, w.SoftSeconds = op.TTLSeconds, op.SoftSeconds
+	w.Client, w.Request = req.SessionID, requestOf(req, op.Index)
+	w.Arg, w.Token = 0, 0
 	switch op.Code {
 	case wire.CAS, wire.Incr:
-		l.write.Arg = op.Arg
+		w.Arg = op.Arg
 	default:
-		l.write.Token = op.Arg
+		w.Token = op.Arg
 	}
 }
 
@@ -169,14 +203,23 @@ func (l *Loop) uploadPart(op *wire.Op) wire.Status {
 	return statusOf[status]
 }
 
-func (l *Loop) answerWrite(answer *wire.ReplyOp, op *wire.Op) {
-	answer.Version = wire.Version(l.write.Version)
-	if op.Code == wire.Incr {
-		answer.Token = uint64(l.write.Number)
+// acknowledgeWrites answers the writes that were done, unless the fence has fallen
+// meanwhile: they may stand, but nobody must hear from this node that they do.
+func (l *Loop) acknowledgeWrites() {
+	if l.writes.count == 0 {
+		return
 	}
-	if answer.Status == wire.StatusOK {
-		l.mark(answer, op.Flags&wire.OpAckReplica != 0)
+	allowed := l.neighbor.fence.Allows(l.clock())
+	for i := range l.writes.list[:l.writes.count] {
+		w := &l.writes.list[i]
+		flags := wire.ReplyFlags(0)
+		if w.done && !allowed {
+			l.counts.reason[ReasonFenced]++
+			w.status, w.token, w.version = wire.StatusOutcomeUnknown, 0, 0
+		} else if w.done && w.status == wire.StatusOK {
+			flags = l.mark(w.hash, w.version, w.flags&wire.OpAckReplica != 0)
+		}
+		l.acknowledge(w, flags)
 	}
-	l.write.Key, l.write.Value = nil, nil
-	l.acknowledge(answer)
+	l.writes.count = 0
 }

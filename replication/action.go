@@ -84,6 +84,9 @@ type ApplyPart struct {
 	From    uint64
 	Part    Part
 	Replace bool
+	// AsOfNanos is before the first part of the repair was read: deletes that came
+	// earlier do not concern what is in it.
+	AsOfNanos int64
 }
 
 // Drop makes the data plane forget all items of these ranges, before anything that

@@ -31,6 +31,7 @@ type repairIn struct {
 	ranges RangeSet
 	number uint32 // of the next part
 	last   bool
+	begun  int64
 	stamp  int64 // of the last part
 	kept   bool  // the parts bring only what is newer than what was kept
 }
@@ -139,7 +140,7 @@ func (n *Node) begin(from uint64, e Begin) {
 		n.send(from, Stream, Redo{n.rec.Epoch()})
 		return
 	}
-	in.repair = &repairIn{id: e.ID, ranges: ranges}
+	in.repair = &repairIn{id: e.ID, ranges: ranges, begun: n.now}
 	answer := Ready{Epoch: e.Epoch, ID: e.ID, StampNanos: n.now}
 	if in.above != nil && in.kept.Covers(ranges) && reached(in.above, e.Floor) {
 		answer.Above = in.above
@@ -167,7 +168,7 @@ func (n *Node) part(from uint64, e Part) {
 	in.repair.number++
 	in.repair.last, in.repair.stamp = e.Last, e.StampNanos
 	n.ordered++
-	n.do(ApplyPart{From: from, Part: e, Replace: !in.repair.kept && !n.planted(plant.KeepStaleData)})
+	n.do(ApplyPart{From: from, Part: e, Replace: !in.repair.kept && !n.planted(plant.KeepStaleData), AsOfNanos: in.repair.begun})
 }
 
 func (n *Node) late(stamp, limit int64) bool {

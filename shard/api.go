@@ -75,7 +75,7 @@ type Get struct {
 	Item       Item
 }
 
-// Item is what a hit found. Value and the units are borrowed: they are valid
+// Item is what a hit found. Value and its checksums are borrowed: they are valid
 // until the next mutation of the shard, or until Unpin when pinned before it.
 type Item struct {
 	Handle     Handle
@@ -83,7 +83,7 @@ type Item struct {
 	Version    uint64
 	Token      uint64
 	Value      []byte
-	Units      Units
+	table      []byte // CRCs of the value's units, then their sums
 	TTLSeconds uint32 // remaining; NoTTL = none
 	AgeSeconds uint32
 }
@@ -127,6 +127,7 @@ type Write struct {
 	Status      Status // answer
 	TTLSeconds  uint32 // 0 = none
 	SoftSeconds uint32 // 0 = none
+	Hashed      bool   // the caller has computed Hash from Key; else that is checked
 	Hash        uint64
 	Key         []byte
 	Value       []byte
@@ -152,7 +153,8 @@ const (
 	RecordUse
 )
 
-// LogRecord is what the mutation log gets; slices are borrowed during Append.
+// LogRecord is what the mutation log gets; it is borrowed during Append, with its
+// slices.
 type LogRecord struct {
 	Kind        RecordKind
 	Hash        uint64
@@ -164,10 +166,13 @@ type LogRecord struct {
 }
 
 // Log receives every mutation after it is done. It must not block.
-type Log interface{ Append(rec LogRecord) }
+type Log interface{ Append(rec *LogRecord) }
 
 // Mutation is a change decided elsewhere, with its version.
 type Mutation struct {
+	// AsOfNanos is a moment of this node's clock before the item was read from its
+	// leader: no delete that came earlier concerns it. 0 = not known.
+	AsOfNanos   int64
 	Kind        RecordKind
 	Spare       bool // put: a copy that is the first to go when room is needed
 	Hash        uint64

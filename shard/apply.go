@@ -28,7 +28,7 @@ func (s *Shard) Apply(m *Mutation, nowNanos int64) Status {
 }
 
 func (s *Shard) apply(m *Mutation, mixed uint64, old Handle, p place) Status {
-	have := s.tombs.version(m.Hash, s.now, s.cfg.TombstoneNanos)
+	have := s.tombs.version(m.Hash, s.now, s.cfg.TombstoneNanos, m.AsOfNanos)
 	if old != 0 {
 		have = max(have, s.mem.head(old).version)
 	}
@@ -42,21 +42,23 @@ func (s *Shard) apply(m *Mutation, mixed uint64, old Handle, p place) Status {
 	case m.Version <= have:
 		return Outdated
 	case m.Kind == RecordPut:
-		return s.applyPut(m, mixed)
+		return s.applyPut(m, mixed, old)
 	case m.Kind == RecordDelete:
 		return s.applyDelete(m, old, p)
 	}
 	return BadRequest
 }
 
-func (s *Shard) applyPut(m *Mutation, mixed uint64) Status {
+func (s *Shard) applyPut(m *Mutation, mixed uint64, old Handle) Status {
 	n := newItem{hash: m.Hash, key: m.Key, value: m.Value, version: m.Version, stored: s.sec, spare: m.Spare}
 	n.expires, n.soft = s.deadline(m.TTLSeconds), s.deadline(m.SoftSeconds)
-	status := s.store(mixed, &n, 0)
-	if status == OK {
-		s.leases.cancel(m.Hash)
+	if !s.rewrite(old, &n) {
+		if status := s.store(mixed, &n, 0); status != OK {
+			return status
+		}
 	}
-	return status
+	s.leases.cancel(m.Hash)
+	return OK
 }
 
 func (s *Shard) applyDelete(m *Mutation, old Handle, p place) Status {

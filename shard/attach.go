@@ -68,6 +68,12 @@ func (s *Shard) settleIntent() string {
 		undone = fmt.Sprintf("emptying of slab %d stopped", detail)
 	}
 	b.intentKind = intentNone
+	if s.redoRewrite() {
+		if undone != "" {
+			undone += ", "
+		}
+		undone += "rewriting of an item completed"
+	}
 	if b.sweep == 0 {
 		b.buckets = b.target
 		b.sweep = b.buckets

@@ -45,6 +45,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	c.run()
 	for _, step := range []string{
 		"filled", "insert-tagged", "insert-counted", "replaced", "removed", "grow",
+		"rewrite-noted", "rewrite-begun", "rewrite-half", "rewritten",
 		"sweep-intent", "sweep-copied", "sweep-moved", "sweep-ending", "slab-class",
 	} {
 		if c.seen[step] == 0 {

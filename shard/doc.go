@@ -10,6 +10,10 @@
 // of the index; an older item with the key is replaced by the same store and its slot freed. The policy learns of the item, and the
 // timer wheel too if it has a TTL.
 //
+// Most PUTs are of a value of much the same size over one that is there, and nobody is just sending that: rewrite puts them into the
+// same slot, and neither index nor free lists change. What such a PUT writes stands in a note behind the superblock until it is done,
+// so that a successor can end it.
+//
 // A GET finds the bucket by the mixed hash, the entry by its tag, the item by its handle, and compares the key: two cache misses,
 // which GetBatch overlaps over a batch. It asks for the lines of all by prefetch instructions (prefetch_*.s: Go has none of its own)
 // and not by early loads, because a load that misses holds up everything behind it, and would have to be waited for in its stage. The value it returns lies in the slot. It stays there until the next mutation, or as long
@@ -34,7 +38,9 @@
 //
 //   - One goroutine owns a shard. Time is passed in, on the boot clock; it never goes back.
 //   - An entry in the index leads to a whole item whose key's home is that bucket or one at most 127 before it; exactly one entry
-//     leads to each item. Between the steps of a mutation there is always either the old state or the new one to be found.
+//     leads to each item. Between the steps of a mutation there is always either the old state or the new one to be found, or, in a
+//     rewrite, the note of the new one.
+//   - The value in a pinned slot does not change.
 //   - An overflow count is never lower than the number of entries away from that home.
 //   - A slot that holds no visible item has word 0 (the header's second) or lies in a slab that has not been adopted.
 //   - A slab changes its class only while no slot of it is in use or pinned.

@@ -25,7 +25,7 @@ func (s *Shard) applyTomb(m *Mutation) Status {
 	}
 	s.stats.Applies++
 	s.seenVersion(m.Version)
-	if s.tombs.version(m.Hash, s.now, s.cfg.TombstoneNanos) >= m.Version {
+	if s.tombs.version(m.Hash, s.now, s.cfg.TombstoneNanos, m.AsOfNanos) >= m.Version {
 		return Outdated
 	}
 	old, p := s.lookupHash(m.Hash)
@@ -100,11 +100,17 @@ func (s *Shard) Forget(c *Cursor, in func(hash, version uint64) bool, limitItems
 	return c.Done
 }
 
+// tombsInSlice bounds what a slice of Tombstones looks at where there are few.
+const tombsInSlice = 2048
+
 // Tombstones visits the remembered deletes whose key hash is in a set, from the nth
 // place of the table on, and returns where to go on; 0 = it is through. visit
 // returns false to stop after this one.
 func (s *Shard) Tombstones(from int, in HashSet, limit int, nowNanos int64, visit func(hash, version uint64) bool) (next int) {
 	for i := from; i < len(s.tombs.rows); i++ {
+		if i == from+tombsInSlice {
+			return i
+		}
 		t := &s.tombs.rows[i]
 		if t.version == 0 || nowNanos-t.nanos >= s.cfg.TombstoneNanos || !in.Holds(t.hash) {
 			continue

@@ -85,6 +85,83 @@ func TestTombstonesAreHandedOn(t *testing.T) {
 	}
 }
 
+// A table that is too small for the deletes says so, and refuses what is old; but not
+// what was read from the leader after them.
+func TestDeletesThatArePushedOut(t *testing.T) {
+	s := openShard(t, Config{MemoryBytes: 16 << 20, Policy: "default", TombstoneNanos: 60e9})
+	version := uint64(1000)
+	rows := len(s.tombs.rows)
+	for i := range 4 * rows {
+		version++
+		key := fmt.Appendf(nil, "deleted-%d", i)
+		s.Apply(&Mutation{Kind: RecordDelete, Hash: Hash(key), Key: key, Version: version}, testStart+int64(i))
+	}
+	last := testStart + int64(4*rows)
+	if s.Stats().TombstonesLost == 0 {
+		t.Fatal("no tombstone was pushed out: the test shows nothing")
+	}
+	if since := s.TombstonesSinceNanos(); since <= testStart+int64(rows) || since >= last {
+		t.Errorf("every delete is remembered since %d, of %d with room for %d", since-testStart, 4*rows, rows)
+	}
+	store := func(name string, asOf int64) (stored, refused int) {
+		for i := range 500 {
+			key := fmt.Appendf(nil, "%s-%d", name, i)
+			switch s.Apply(&Mutation{Kind: RecordPut, Hash: Hash(key), Key: key, Value: []byte("v"), Version: 900, AsOfNanos: asOf}, last) {
+			case OK:
+				stored++
+			case Outdated:
+				refused++
+			}
+		}
+		return stored, refused
+	}
+	if _, refused := store("unknown", 0); refused < 450 {
+		t.Errorf("%d of 500 old items were refused that may have been deleted", refused)
+	}
+	if stored, _ := store("later", last); stored != 500 {
+		t.Errorf("%d of 500 items were stored that were read after all deletes", stored)
+	}
+	if _, refused := store("earlier", testStart+int64(rows)); refused < 450 {
+		t.Errorf("%d of 500 items were refused that were read before most deletes", refused)
+	}
+	// What is remembered still is refused whenever it was read.
+	key := fmt.Appendf(nil, "deleted-%d", 4*rows-1)
+	if got := s.Apply(&Mutation{Kind: RecordPut, Hash: Hash(key), Key: key, Version: 900, AsOfNanos: last}, last); got != Outdated {
+		t.Errorf("an item older than its remembered delete: %v", got)
+	}
+	// A floor lapses with the youngest delete that it stands for.
+	if stored, _ := func() (int, int) { last += 61e9; return store("lapsed", 0) }(); stored != 500 {
+		t.Errorf("%d of 500 items were stored after the deletes have lapsed", stored)
+	}
+}
+
+func TestAScanGoesOnWithWhatWasRefused(t *testing.T) {
+	s := openShard(t, Config{MemoryBytes: 16 << 20, Policy: "default"})
+	versions := fill(t, s, 5000)
+	seen, calls := map[string]int{}, 0
+	for c := (Cursor{}); ; calls++ {
+		room := calls % 4 // now and then nothing at all
+		if s.Scan(&c, nil, 100, s.now, func(v View) bool {
+			if room == 0 {
+				return false
+			}
+			room--
+			seen[string(v.Key)]++
+			return true
+		}) {
+			break
+		}
+		if calls > 20*len(versions) {
+			t.Fatal("the scan does not end")
+		}
+	}
+	for key := range versions {
+		if seen[key] != 1 {
+			t.Fatalf("%s was taken %d times", key, seen[key])
+		}
+	}
+}
+
 func TestFollowerDoesAsItsLeader(t *testing.T) {
 	s := openShard(t, Config{MemoryBytes: 16 << 20, Policy: "default"})
 	versions := fill(t, s, 10)

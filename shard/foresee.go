@@ -3,8 +3,11 @@ package shard
 // ForeseeWrite asks for the cache lines in which a write looks for an earlier answer to
 // itself, and for a lease on its key. It changes nothing either.
 func (s *Shard) ForeseeWrite(hash, client, request uint64) {
-	prefetchSet(s.plainWindow.set(client, request))
-	prefetchSet(setOf(s.leases.rows, hash))
+	line, _ := s.recentPlain.seek(client, request)
+	prefetchLine(line)
+	if s.leases.may(hash) {
+		prefetchSet(setOf(s.leases.rows, hash))
+	}
 }
 
 // Foresee asks for the cache lines that the look-ups of keys with these hashes will

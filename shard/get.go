@@ -1,6 +1,10 @@
 package shard
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"gannet/shard/evict"
+)
 
 // batchStage is how many GETs are in one stage together: enough misses to keep
 // the memory busy, few enough that the lines stay in the cache.
@@ -29,17 +33,18 @@ func (s *Shard) GetBatch(gets []Get, nowNanos int64) {
 }
 
 func (s *Shard) touchBuckets(gets []Get) {
+	homes, base := s.index.homes(), s.index.base
 	for i := range gets {
 		m := mix(gets[i].Hash)
-		home := s.index.home(m)
+		home := homes.of(m)
 		s.scratch.mixed[i%batchStage], s.scratch.home[i%batchStage] = m, home
-		prefetch(s.index.place(home))
+		prefetch(bucketPlace(base, home))
 	}
 }
 
-// chooseItems finds the first candidate of each GET, in its home or else in the
-// bucket after it. A wrong one, or an entry that was removed, costs a slow look
-// and nothing else.
+// chooseItems finds a candidate of each GET, in its home or else in the buckets after
+// it, and asks for the items' beginnings. A wrong one, or an entry that was removed,
+// costs a slow look and nothing else.
 func (s *Shard) chooseItems(n int) {
 	late := 0
 	for i := range n {
@@ -47,42 +52,67 @@ func (s *Shard) chooseItems(n int) {
 		b := s.index.at(home)
 		h := b.candidate(tagOf(s.scratch.mixed[i]))
 		s.scratch.handle[i] = h
-		if h != 0 {
-			s.expect(h)
-		} else if b.overflow() != 0 {
-			prefetch(s.index.place(home + 1))
+		if h == 0 && b.overflow() != 0 {
+			for d := uint64(1); d <= min(b.distance(), nearBuckets); d++ {
+				prefetch(s.index.place(home + d))
+			}
 			s.scratch.late[late] = uint8(i)
 			late++
 		}
 	}
+	s.expect(s.scratch.handle[:n])
 	for _, i := range s.scratch.late[:late] {
-		h := s.index.at(s.scratch.home[i] + 1).candidate(tagOf(s.scratch.mixed[i]))
+		h := s.candidateBehind(s.scratch.home[i], tagOf(s.scratch.mixed[i]))
 		s.scratch.handle[i] = h
-		s.expect(h)
+		s.expect(s.scratch.handle[i : i+1])
 	}
 }
 
-// expect asks for the beginning of an item, unless its handle may be anything yet.
-func (s *Shard) expect(h Handle) {
+// nearBuckets behind its home are where nearly all overflowed entries are.
+const nearBuckets = 8
+
+// candidateBehind looks in the buckets behind a home.
+func (s *Shard) candidateBehind(home uint64, tag uint16) (h Handle) {
+	last := home + min(s.index.at(home).distance(), nearBuckets)
+	for b := home + 1; b <= last && h == 0; b++ {
+		h = s.index.at(b).candidate(tag)
+	}
+	return h
+}
+
+// expect asks for the beginnings of items, unless a handle may be anything yet.
+func (s *Shard) expect(handles []Handle) {
 	if !s.verifying {
-		s.mem.prefetchHead(h)
+		s.mem.prefetchHeads(handles)
 	}
 }
 
-// candidate returns the handle of the first entry with the tag, 0 for none.
+// candidate returns the handle of an entry with the tag, 0 for none.
 func (b *bucket) candidate(tag uint16) Handle {
-	if hits := b.match(tag); hits != 0 {
-		return b.handles[bits.TrailingZeros32(hits)]
+	if hits := b.anyMatch(tag); hits != 0 {
+		return b.handleOf(hits)
 	}
 	return 0
 }
 
+// handleOf is the handle of the slot that anyMatch found.
+func (b *bucket) handleOf(hits uint64) Handle {
+	at := bits.TrailingZeros64(hits)
+	return b.handles[at&3<<2|at>>4]
+}
+
 func (s *Shard) answerAll(gets []Get) {
+	s.stats.Gets += uint64(len(gets))
+	s.heavy.sampleAll(gets)
 	for i := range gets {
 		g, h := &gets[i], s.scratch.handle[i]
-		if h == 0 || s.verifying || !s.mem.keyIs(h, s.mem.head(h).word, g.Key) {
-			h, _ = s.lookup(s.scratch.mixed[i], g.Key)
+		if h != 0 && !s.verifying {
+			if head := s.mem.head(h); s.mem.keyIs(h, head.word, g.Key) {
+				s.found(g, h, head)
+				continue
+			}
 		}
+		h, _ = s.lookup(s.scratch.mixed[i], g.Key)
 		s.answer(g, h)
 	}
 }
@@ -90,46 +120,42 @@ func (s *Shard) answerAll(gets []Get) {
 // Get is the unbatched twin of GetBatch and its oracle in tests.
 func (s *Shard) Get(g *Get, nowNanos int64) {
 	s.begin(nowNanos)
+	s.stats.Gets++
+	s.heavy.sample(g)
 	h, _ := s.lookup(mix(g.Hash), g.Key)
 	s.answer(g, h)
 }
 
 // answer fills in what a GET met at h, 0 for nothing.
 func (s *Shard) answer(g *Get, h Handle) {
-	s.stats.Gets++
-	s.heavy.sample(g)
 	if h == 0 {
 		s.miss(g)
 		return
 	}
-	head := s.mem.head(h)
-	if head.word&genMask != s.gen && !s.verifyItem(h) {
+	s.found(g, h, s.mem.head(h))
+}
+
+// found answers a GET whose key is that of the item at h.
+func (s *Shard) found(g *Get, h Handle, head *header) {
+	word := head.word
+	switch {
+	case word&genMask != s.gen && !s.verifyItem(h):
 		s.miss(g)
 		return
-	}
-	if s.expired(h, head.word) {
+	case s.expired(h, word):
 		s.dropLive(h, DropExpired)
 		s.miss(g)
 		return
-	}
-	if head.version < g.MinVersion {
+	case head.version < g.MinVersion:
 		g.Outcome, g.Item = Behind, Item{Version: head.version}
 		return
 	}
-	s.hit(g, h, head)
-}
-
-func (s *Shard) hit(g *Get, h Handle, head *header) {
-	word := head.word
 	if !g.NoTouch {
-		if sl := s.slabOf(h); s.adopting == 0 || sl.knows(h) {
-			s.classes[sl.class].policy.Hit(h)
-		}
+		s.use(h, head)
 	}
 	it := &g.Item
 	it.Handle, it.WaitMillis, it.Version, it.Token = h, 0, head.version, 0
-	it.Value = s.mem.value(h, word)
-	it.Units.value, it.Units.table = it.Value, s.mem.table(h, word) // not as a whole: a copy of what was just written stalls
+	it.table, it.Value = s.mem.body(h, word)
 	it.TTLSeconds, it.AgeSeconds = NoTTL, s.ageSeconds(word)
 	s.stats.Hits++
 	g.Outcome = Hit
@@ -141,6 +167,22 @@ func (s *Shard) hit(g *Get, h Handle, head *header) {
 	}
 	if word&flagSoft != 0 && s.tick >= *s.mem.soft(h, word) {
 		s.stale(g)
+	}
+}
+
+// use tells the policy of a use. Most are nothing but a step of the item's bits, which
+// needs no look at slab and class; and what is used often stays as it is.
+func (s *Shard) use(h Handle, head *header) {
+	bits := uint8(head.word >> flagShift & 7)
+	next := s.hitBits[bits]
+	switch {
+	case next == bits:
+	case next != evict.AskPolicy && s.adopting == 0:
+		head.word = head.word&^policyBits | uint64(next)<<flagShift
+	default:
+		if sl := s.slabOf(h); s.adopting == 0 || sl.knows(h) {
+			s.classes[sl.class].policy.Hit(h)
+		}
 	}
 }
 

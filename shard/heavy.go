@@ -31,6 +31,16 @@ const (
 	decaySeconds = 8
 )
 
+// sampleAll is sample for each of gets.
+func (y *heavy) sampleAll(gets []Get) {
+	for y.skip < uint32(len(gets)) {
+		g := &gets[y.skip]
+		gets, y.skip = gets[y.skip+1:], 0
+		y.sample(g)
+	}
+	y.skip -= uint32(len(gets))
+}
+
 // sample counts a GET now and then. The gaps vary, so that a client's pattern
 // cannot hide from it.
 func (y *heavy) sample(g *Get) {
@@ -49,22 +59,30 @@ func (y *heavy) sample(g *Get) {
 // count adds n sampled GETs of a key.
 func (y *heavy) count(hash uint64, key []byte, n uint64) {
 	y.total += n
-	least, fewest := 0, y.counts[0]
 	for i, h := range &y.hashes {
-		count := y.counts[i]
-		if h == hash && count > 0 {
+		if h == hash && y.counts[i] > 0 {
 			y.counts[i] += n
 			return
 		}
-		if count < fewest {
-			least, fewest = i, count
-		}
 	}
+	least := y.least()
 	row := &y.rows[least]
 	y.hashes[least] = hash
 	row.wrong = y.counts[least]
 	y.counts[least] += n
 	row.keyBytes = uint8(copy(row.key[:], key))
+}
+
+// least is the first row with the smallest count.
+func (y *heavy) least() (row int) {
+	fewest := y.counts[0]
+	for _, count := range &y.counts {
+		fewest = min(fewest, count)
+	}
+	for y.counts[row] != fewest {
+		row++
+	}
+	return row
 }
 
 func (y *heavy) decay(second uint32) {
@@ -146,8 +164,8 @@ func (s *Shard) Show(hash uint64, key []byte, nowNanos int64, p *Published) bool
 		p.SoftTick = *s.mem.soft(h, word)
 	}
 	if len(p.Value) > 0 {
-		units := Units{p.Value, s.mem.table(h, word)}
-		p.CRC, p.Sum = units.CRC(0), units.Sum(0)
+		it := Item{Value: p.Value, table: s.mem.table(h, word)}
+		p.CRC, p.Sum = it.CRC(0), it.Sum(0)
 	}
 	return p.SoftTick == never || s.tick < p.SoftTick
 }

@@ -44,7 +44,7 @@ func TestShow(t *testing.T) {
 		if p.Version != g.Item.Version || !bytes.Equal(p.Value, value) || string(p.Key) != c.key || p.Hash != g.Hash {
 			t.Errorf("%s: shown %+v, a GET says %+v", c.key, p, g.Item)
 		}
-		if c.valueBytes > 0 && (p.CRC != g.Item.Units.CRC(0) || p.Sum != g.Item.Units.Sum(0)) {
+		if c.valueBytes > 0 && (p.CRC != g.Item.CRC(0) || p.Sum != g.Item.Sum(0)) {
 			t.Errorf("%s: checksums %x %x", c.key, p.CRC, p.Sum)
 		}
 		if (p.ExpiresTick != NeverTick) != c.expires || (p.SoftTick != NeverTick) != c.goesSoft {

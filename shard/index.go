@@ -5,16 +5,12 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/spaolacci/murmur3"
-
 	"gannet/alloc"
+	"gannet/checksum"
 )
 
 // Hash is the key hash: the first 64 bits of MurmurHash3 x64 128, seed 0.
-func Hash(key []byte) uint64 {
-	h, _ := murmur3.Sum128(key)
-	return h
-}
+func Hash(key []byte) uint64 { return checksum.KeyHash(key) }
 
 // index maps keys to handles. A mixed hash m has its home bucket at
 // floor(m × buckets / 2^64), and lives there or, when that was full, in one of
@@ -71,19 +67,27 @@ func mix(hash uint64) uint64 {
 
 func tagOf(m uint64) uint16 { return uint16(m) }
 
-// home returns the number of m's home bucket.
-func (x *index) home(m uint64) uint64 {
-	b, _ := bits.Mul64(m, x.super.buckets)
-	if b >= x.super.sweep {
-		b, _ = bits.Mul64(m, x.super.target)
+// homes maps mixed hashes to home buckets, as long as the index does not grow.
+type homes struct{ buckets, sweep, target uint64 }
+
+func (x *index) homes() homes { return homes{x.super.buckets, x.super.sweep, x.super.target} }
+
+// of returns the number of m's home bucket.
+func (h homes) of(m uint64) uint64 {
+	b, _ := bits.Mul64(m, h.buckets)
+	if b >= h.sweep {
+		b, _ = bits.Mul64(m, h.target)
 	}
 	return b
 }
 
+// home returns the number of m's home bucket.
+func (x *index) home(m uint64) uint64 { return x.homes().of(m) }
+
 func (x *index) at(b uint64) *bucket { return bucketAt(x.base, b) }
 
 // place is where a bucket is, for prefetch.
-func (x *index) place(b uint64) unsafe.Pointer { return unsafe.Pointer(x.at(b)) }
+func (x *index) place(b uint64) unsafe.Pointer { return bucketPlace(x.base, b) }
 
 func (b *bucket) overflow() uint32          { return b.meta & 0xFFFF }
 func (b *bucket) distance() uint64          { return uint64(b.meta >> 16 & 0xFF) }

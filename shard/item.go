@@ -108,24 +108,18 @@ func makeWord(keyBytes, valueBytes int, stored uint32, ttl, soft bool) uint64 {
 	return w
 }
 
-// Units gives the checksums of a value, unit by unit.
-type Units struct {
-	value []byte
-	table []byte // CRCs, then sums
-}
+// Units returns the number of units of UnitBytes that the value has.
+func (it *Item) Units() int { return units(len(it.Value)) }
 
-// Len returns the number of units.
-func (u *Units) Len() int { return units(len(u.value)) }
-
-// CRC returns the CRC32C of unit i.
-func (u *Units) CRC(i int) uint32 { return binary.LittleEndian.Uint32(u.table[4*i:]) }
+// CRC returns the CRC32C of unit i of the value.
+func (it *Item) CRC(i int) uint32 { return binary.LittleEndian.Uint32(it.table[4*i:]) }
 
 // Sum returns the one's-complement partial sum of unit i.
-func (u *Units) Sum(i int) uint16 {
-	if len(u.value) <= sumFromBytes {
-		return checksum.Sum(u.value)
+func (it *Item) Sum(i int) uint16 {
+	if len(it.Value) <= sumFromBytes {
+		return checksum.Sum(it.Value)
 	}
-	return binary.LittleEndian.Uint16(u.table[4*u.Len()+2*i:])
+	return binary.LittleEndian.Uint16(it.table[4*it.Units()+2*i:])
 }
 
 // fillUnits computes the sums of value into table.

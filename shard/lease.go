@@ -9,6 +9,9 @@ const ways = 4
 // its holder is refused then, which is safe.
 type leases struct {
 	rows []lease // sets of ways
+	// used has a bit for each set in which there may be a lease: it fits into the
+	// nearest cache, and most writes meet none.
+	used []uint64
 	seed uint64
 }
 
@@ -22,6 +25,29 @@ func setOf[T any](rows []T, hash uint64) []T {
 	sets := uint64(len(rows) / ways)
 	at := (mix(hash) >> 20 & (sets - 1)) * ways
 	return rows[at : at+ways : at+ways]
+}
+
+// bit is that of a hash's set in used.
+func (l *leases) bit(hash uint64) (word *uint64, bit uint64) {
+	set := mix(hash) >> 20 & uint64(len(l.rows)/ways-1)
+	return &l.used[set/64], 1 << (set % 64)
+}
+
+// may says whether there may be a lease on the key.
+func (l *leases) may(hash uint64) bool {
+	word, bit := l.bit(hash)
+	return *word&bit != 0
+}
+
+// tidy clears the bit of a set in which there is no lease any more.
+func (l *leases) tidy(hash uint64, set []lease) {
+	for i := range set {
+		if set[i].token != 0 {
+			return
+		}
+	}
+	word, bit := l.bit(hash)
+	*word &^= bit
 }
 
 // take gives a lease on the key of g, or says how long another one still lasts.
@@ -46,6 +72,8 @@ func (l *leases) take(g *Get, now, lasts int64) (token uint64, ok bool, leftNano
 		}
 	}
 	*oldest = lease{g.Hash, l.newToken(), g.Client, g.Request, now + lasts}
+	word, bit := l.bit(g.Hash)
+	*word |= bit
 	return oldest.token, true, 0
 }
 
@@ -62,6 +90,7 @@ func (l *leases) redeem(hash, token uint64) bool {
 	for i := range set {
 		if set[i].hash == hash && set[i].token == token && token != 0 {
 			set[i] = lease{}
+			l.tidy(hash, set)
 			return true
 		}
 	}
@@ -70,21 +99,28 @@ func (l *leases) redeem(hash, token uint64) bool {
 
 // cancel ends any lease on the key.
 func (l *leases) cancel(hash uint64) {
-	set := setOf(l.rows, hash)
+	if l.may(hash) {
+		l.cancelIn(hash, setOf(l.rows, hash))
+	}
+}
+
+func (l *leases) cancelIn(hash uint64, set []lease) {
 	for i := range set {
 		if set[i].hash == hash {
 			set[i] = lease{}
 		}
 	}
+	l.tidy(hash, set)
 }
 
 // tombs remembers deletes with their versions, so that an older value that
 // arrives late by replication loses. Rows lapse by age. Where a set is too small for
-// its deletes, the greatest version that was pushed out stands for them all: what is
-// not newer loses, too. A few items more are missed then, and none comes back.
+// its deletes, the greatest version that was pushed out stands for them all, until the
+// youngest of them would have lapsed: what is not newer loses, too, unless it is known
+// to have been read from its leader after all of them were here.
 type tombs struct {
 	rows       []tomb
-	floors     []tomb // by set; hash is not used
+	floors     []tomb // by set: greatest version and latest time; hash is not used
 	lost       uint64 // pushed out before their time
 	sinceNanos int64  // every later delete is remembered, for as long as it should be
 }
@@ -108,8 +144,12 @@ func (t *tombs) put(hash, version uint64, now, lasts int64) {
 	}
 	if oldest.version != 0 && oldest.hash != hash && now-oldest.nanos < lasts {
 		t.lost++
+		t.sinceNanos = max(t.sinceNanos, oldest.nanos)
 		floor := t.floor(hash)
-		floor.version, floor.nanos = max(floor.version, oldest.version), now
+		if now-floor.nanos >= lasts {
+			floor.version = 0
+		}
+		floor.version, floor.nanos = max(floor.version, oldest.version), max(floor.nanos, oldest.nanos)
 	}
 	*oldest = tomb{hash, version, now}
 }
@@ -120,9 +160,10 @@ func (t *tombs) floor(hash uint64) *tomb {
 }
 
 // version returns that of the remembered delete, or of the greatest that was pushed
-// out of its set, 0 for none.
-func (t *tombs) version(hash uint64, now, lasts int64) (version uint64) {
-	if floor := t.floor(hash); floor.version != 0 && now-floor.nanos < lasts {
+// out of its set, 0 for none. Those pushed out count only if one of them came at asOf
+// or later.
+func (t *tombs) version(hash uint64, now, lasts, asOf int64) (version uint64) {
+	if floor := t.floor(hash); floor.version != 0 && now-floor.nanos < lasts && floor.nanos >= asOf {
 		version = floor.version
 	}
 	set := setOf(t.rows, hash)
@@ -176,4 +217,52 @@ func (w *window) put(wr *Write) {
 	}
 	w.clock++
 	*oldest = answered{wr.Client, wr.Request, wr.Hash, wr.Version, wr.Number, w.clock, wr.Op, wr.Status}
+}
+
+// recent remembers the answers to writes that may be repeated: in lines of the cache,
+// each of which holds two, so that most of them cost one miss. Of client and request it
+// keeps a hash of 64 bits: that another pair has the same, in the same line and for the
+// same key, will not happen.
+type recent struct {
+	lines []recentLine // a power of two
+	clock uint64
+}
+
+const recentWays = 2
+
+type recentLine [recentWays]recentRow
+
+type recentRow struct {
+	who, what, version uint64
+	answer             uint64 // clock<<8 | status; 0 = the row is free
+}
+
+// seek returns the line in which the answer to a request is remembered, and by what.
+func (r *recent) seek(client, request uint64) (line *recentLine, who uint64) {
+	at := mix(client^request*oddMultiplier) >> 20 & uint64(len(r.lines)-1)
+	who = (client ^ client>>32) * 0xC2B2AE3D27D4EB4F
+	who = mix(who + request)
+	return &r.lines[at], who
+}
+
+// what tells a write's key and operation.
+func (w *Write) what() uint64 { return w.Hash ^ uint64(w.Op)<<61 }
+
+func (l *recentLine) find(who, what uint64) *recentRow {
+	for i := range l {
+		if row := &l[i]; row.who == who && row.what == what && row.answer != 0 {
+			return row
+		}
+	}
+	return nil
+}
+
+// put remembers the answer to w in place of the older one.
+func (r *recent) put(line *recentLine, who uint64, w *Write) {
+	row := &line[0]
+	if line[1].answer < row.answer {
+		row = &line[1]
+	}
+	r.clock++
+	row.who, row.what, row.version, row.answer = who, w.what(), w.Version, r.clock<<8|uint64(w.Status)
 }

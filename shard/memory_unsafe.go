@@ -26,9 +26,11 @@ func (m *memory) bytes(h Handle, offset, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.at(h), offset)), n)
 }
 
-// prefetchHead asks for the beginning of a slot: header, key, and most of a small
-// value.
-func (m *memory) prefetchHead(h Handle) { prefetch3(m.at(h)) }
+// prefetchHeads asks for the beginnings of slots: header, key, and most of a small
+// value. A handle of 0 does no harm.
+func (m *memory) prefetchHeads(handles []Handle) {
+	prefetchSlots(m.base, unsafe.SliceData(handles), len(handles))
+}
 
 // prefetchSet asks for rows that lie side by side, up to four lines of them.
 func prefetchSet[T any](rows []T) {
@@ -36,6 +38,9 @@ func prefetchSet[T any](rows []T) {
 	prefetch3(first)
 	prefetch(unsafe.Add(first, len(rows)*int(unsafe.Sizeof(rows[0]))-1))
 }
+
+// prefetchLine asks for the line that begins at p.
+func prefetchLine[T any](p *T) { prefetch(unsafe.Pointer(p)) }
 
 func (m *memory) links(h Handle) *evict.Links {
 	return (*evict.Links)(unsafe.Add(m.at(h), fixedHeadBytes))
@@ -51,6 +56,18 @@ func (m *memory) value(h Handle, word uint64) []byte {
 
 func (m *memory) table(h Handle, word uint64) []byte {
 	return m.bytes(h, m.keyOffset(word)+keyLen(word), sumBytes(valueLen(word)))
+}
+
+// body is table and value.
+func (m *memory) body(h Handle, word uint64) (table, value []byte) {
+	n := valueLen(word)
+	sums := sumBytes(n)
+	at := unsafe.Add(m.at(h), m.keyOffset(word)+keyLen(word))
+	table = unsafe.Slice((*byte)(at), sums)
+	if n >= m.roomFrom {
+		sums += m.room
+	}
+	return table, unsafe.Slice((*byte)(unsafe.Add(at, sums)), n)
 }
 
 // expires is only for items with flagTTL.
@@ -69,7 +86,21 @@ func (m *memory) soft(h Handle, word uint64) *uint32 {
 
 // keyIs compares the item's key.
 func (m *memory) keyIs(h Handle, word uint64, key []byte) bool {
-	return keyLen(word) == len(key) && string(m.key(h, word)) == string(key)
+	return keyLen(word) == len(key) && sameBytes(unsafe.Add(m.at(h), m.keyOffset(word)), unsafe.Pointer(unsafe.SliceData(key)), len(key))
+}
+
+// sameBytes compares n bytes, in words: a call that finds out how to costs more than to
+// compare a key.
+func sameBytes(a, b unsafe.Pointer, n int) bool {
+	if n < 8 {
+		return string(unsafe.Slice((*byte)(a), n)) == string(unsafe.Slice((*byte)(b), n))
+	}
+	for at := 0; at < n-8; at += 8 {
+		if *(*uint64)(unsafe.Add(a, at)) != *(*uint64)(unsafe.Add(b, at)) {
+			return false
+		}
+	}
+	return *(*uint64)(unsafe.Add(a, n-8)) == *(*uint64)(unsafe.Add(b, n-8)) // may overlap the word before
 }
 
 // bucket is one cache line of the index: ten entries of a 16-bit tag and a
@@ -91,6 +122,13 @@ var (
 	_ [bucketBytes]byte     = [unsafe.Sizeof(bucket{})]byte{}
 	_ [fixedHeadBytes]byte  = [unsafe.Sizeof(header{})]byte{}
 	_ [timerBlockBytes]byte = [unsafe.Sizeof(timerBlock{})]byte{}
+	_ [bucketBytes]byte     = [unsafe.Sizeof(recentLine{})]byte{}
+)
+
+// A rewrite's note lies behind the superblock, in the same page.
+var (
+	_ [noteOffset - unsafe.Sizeof(superblock{})]byte
+	_ [superBytes - noteOffset - unsafe.Sizeof(rewriteNote{})]byte
 )
 
 // match returns a bit for each slot with the tag, used or not. It compares four
@@ -101,7 +139,19 @@ func (b *bucket) match(tag uint16) uint32 {
 	return zeroLanes(words[0]^pattern) | zeroLanes(words[1]^pattern)<<4 | zeroLanes(words[2]^pattern)&3<<8
 }
 
+// anyMatch is match for those who need one slot: 0 says that there is none, else the
+// lowest bit set is 16 × lane + word of a slot with the tag. A borrow can make lanes
+// above a zero lane look like one, but never the lowest bit.
+func (b *bucket) anyMatch(tag uint16) uint64 {
+	words := (*[3]uint64)(unsafe.Pointer(b))
+	pattern := uint64(tag) * lanes
+	x, y, z := words[0]^pattern, words[1]^pattern, words[2]^pattern
+	x, y, z = (x-lanes)&^x&laneTop, (y-lanes)&^y&laneTop, (z-lanes)&^z&(laneTop&0xFFFF_FFFF)
+	return x>>15 | y>>14 | z>>13
+}
+
 const (
+	laneTop  = 0x8000_8000_8000_8000
 	lanes    = 0x0001_0001_0001_0001
 	laneLow  = 0x7FFF_7FFF_7FFF_7FFF
 	gathered = 1<<48 | 1<<33 | 1<<18 | 1<<3
@@ -119,8 +169,18 @@ func bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, i*bucketBytes))
 }
 
+// bucketPlace is where a bucket is, for prefetch.
+func bucketPlace(base unsafe.Pointer, i uint64) unsafe.Pointer {
+	return unsafe.Add(base, i*bucketBytes)
+}
+
 // overlay gives the superblock its place in the mapped file.
 func overlay(mem []byte) *superblock { return (*superblock)(unsafe.Pointer(unsafe.SliceData(mem))) }
+
+// noteOf gives the note of a rewrite its place behind the superblock.
+func noteOf(b *superblock) *rewriteNote {
+	return (*rewriteNote)(unsafe.Add(unsafe.Pointer(b), noteOffset))
+}
 
 func classTableOf(mem []byte, n int) []int16 {
 	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(mem))), n)

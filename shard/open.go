@@ -144,6 +144,7 @@ func (s *Shard) openTables() error {
 	}
 	s.tableRegion = region
 	s.carveTables(&carver{mem: region.Bytes()})
+	s.residents = make([]resident, 0, (maxDistance+1)*bucketSlots)
 	s.index.moving = make([]moved, 0, (maxDistance+1)*bucketSlots)
 	s.wheel.lists = make([]*timerBlock, wheelLists)
 	s.uploads.limit = s.cfg.MemoryBytes / 8
@@ -158,10 +159,13 @@ func (s *Shard) carveTables(c *carver) {
 	rows := 1 << (bits.Len64(uint64(s.cfg.MemoryBytes>>15)) - 1)
 	rows = min(max(rows, 512), 1<<16)
 	s.leases.rows = carve[lease](c, rows)
-	s.tombs.rows = carve[tomb](c, rows)
-	s.tombs.floors = carve[tomb](c, rows/ways)
+	s.leases.used = carve[uint64](c, rows/ways/64)
+	tombs := 1 << (bits.Len64(uint64(s.cfg.MemoryBytes>>13)) - 1)
+	tombs = min(max(tombs, 2048), 1<<20)
+	s.tombs.rows = carve[tomb](c, tombs)
+	s.tombs.floors = carve[tomb](c, tombs/ways)
 	s.window.rows = carve[answered](c, rows)
-	s.plainWindow.rows = carve[answered](c, rows)
+	s.recentPlain.lines = carve[recentLine](c, rows)
 	s.pins.rows = carve[pin](c, min(max(rows, 1024), 8192))
 	if c.mem != nil {
 		s.uploads.rows = make([]upload, s.cfg.MaxUploads)

@@ -18,3 +18,10 @@ func prefetch(p unsafe.Pointer)
 //
 //go:noescape
 func prefetch3(p unsafe.Pointer)
+
+// prefetchSlots asks for three lines at each of n handles. A prefetch can hold up what
+// comes after it, as when its page must be searched for: in a loop as tight as this one
+// many are under way at once, between the steps of look-ups only a few.
+//
+//go:noescape
+func prefetchSlots(base unsafe.Pointer, handles *Handle, n int)

@@ -1,6 +1,10 @@
 package shard
 
-import "math/bits"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
 
 // HashSet says which key hashes are meant. nil means all.
 type HashSet func(hash uint64) bool
@@ -59,46 +63,69 @@ const homesInSlice = 64
 // time, and reports whether the scan is over. The cursor is a place in the mixed hash,
 // which the index keeps the order of in any size, so an item that is there all the
 // time is visited exactly once, unless it is overwritten meanwhile: then once or
-// twice. visit returns false to stop after this item's bucket.
+// twice. visit returns false when it did not take the item: the next call goes on with
+// that one.
 func (s *Shard) Scan(c *Cursor, in HashSet, limitItems int, nowNanos int64, visit func(View) bool) bool {
 	s.begin(nowNanos)
 	c.begin(s.index.super.buckets)
-	for looked, homes, more := 0, 0, true; looked < limitItems && homes < homesInSlice && more && !c.Done; homes++ {
-		n, next := 0, uint64(0)
+	for looked, homes := 0, 0; looked < limitItems && homes < homesInSlice && !c.Done; homes++ {
 		_, last := c.bounds()
-		n, next, more = s.scanHome(c.at, last, in, visit)
+		n, next, refused := s.scanHome(c.at, last, in, visit)
+		if refused {
+			c.at = next
+			break
+		}
 		looked += n
 		c.advance(next)
 	}
 	return c.Done
 }
 
+// resident is an item of a home, at its place in the mixed hash.
+type resident struct {
+	at     uint64
+	handle Handle
+}
+
 // scanHome visits the items whose home is that of position m and that lie at or after
-// it, up to another position, and returns the position where the next home begins, 0
-// after the last.
-func (s *Shard) scanHome(m, upto uint64, in HashSet, visit func(View) bool) (looked int, next uint64, more bool) {
+// it, up to another position, in the order of their positions. It returns the position
+// where the next home begins, 0 after the last; or, when visit refused an item, that
+// item's.
+func (s *Shard) scanHome(m, upto uint64, in HashSet, visit func(View) bool) (looked int, next uint64, refused bool) {
+	next = s.index.homeEnd(m)
+	looked = s.gather(m, upto, next)
+	for _, r := range s.residents {
+		if hash := s.hashAt(r.handle); in.Holds(hash) && !s.visit(r.handle, hash, visit) {
+			return looked, r.at, true
+		}
+	}
+	return looked, next, false
+}
+
+// gather lists the items of the home of position m that lie from there up to another
+// position and before next, in order.
+func (s *Shard) gather(m, upto, next uint64) (looked int) {
 	x := &s.index
 	home := x.home(m)
-	next = x.homeEnd(m)
-	last, more := home, true
+	last := home
 	if first := x.at(home); first.overflow() != 0 {
 		last += first.distance()
 	}
+	s.residents = s.residents[:0]
 	for b := home; b <= last; b++ {
 		for _, h := range x.at(b).handles {
 			if h == 0 || !s.followable(h) {
 				continue
 			}
 			looked++
-			hash := s.hashAt(h)
-			at := mix(hash)
-			if at < m || at > upto || next != 0 && at >= next || x.home(at) != home || !in.Holds(hash) {
-				continue
+			at := mix(s.hashAt(h))
+			if at >= m && at <= upto && (next == 0 || at < next) && x.home(at) == home {
+				s.residents = append(s.residents, resident{at, h})
 			}
-			more = s.visit(h, hash, visit) && more
 		}
 	}
-	return looked, next, more
+	slices.SortFunc(s.residents, func(a, b resident) int { return cmp.Compare(a.at, b.at) })
+	return looked
 }
 
 func (s *Shard) visit(h Handle, hash uint64, visit func(View) bool) bool {

@@ -46,18 +46,21 @@ type Shard struct {
 	indexFull    bool
 	indexAt      uint64 // of bucket 0 in the index region
 
-	global evict.Policy // with CapacityItems
-	pool   *evict.Pool
+	global  evict.Policy // with CapacityItems
+	hitBits [8]uint8     // see evict.Policy.HitBits
+	pool    *evict.Pool
 
 	wheel       wheel
 	leases      leases
 	tombs       tombs
-	window      window // of operations that differ when done twice
-	plainWindow window // of the others
+	residents   []resident // of the home that a scan looks at
+	window      window     // of operations that differ when done twice
+	recentPlain recent     // of the others
 	pins        pins
 	uploads     uploads
 	heavy       heavy
 	scratch     scratch
+	record      LogRecord // tell's
 
 	indexRegion, slabRegion, tableRegion *alloc.Region
 	policyArena, wheelArena              arena
@@ -213,17 +216,16 @@ func (s *Shard) logDrop(h Handle, head *header, why Drop) {
 	if s.cfg.Log == nil {
 		return
 	}
-	rec := LogRecord{Version: head.version, Key: s.mem.key(h, head.word)}
+	kind := RecordEvict
 	switch why {
 	case DropMemory, DropCapacity, DropSlabMove, DropIndex, DropCorrupt, DropSpare:
-		rec.Kind = RecordEvict
 	case DropExpired, DropWheel:
-		rec.Kind = RecordExpire
+		kind = RecordExpire
 	default:
 		return // deletes and replacements are logged as such
 	}
-	rec.Hash = Hash(rec.Key)
-	s.cfg.Log.Append(rec)
+	key := s.mem.key(h, head.word)
+	s.tell(kind, Hash(key), head.version, key, nil, 0, 0)
 }
 
 // Advance does background work in bounded slices: timers, adoption and

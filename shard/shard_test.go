@@ -230,8 +230,8 @@ func TestUnits(t *testing.T) {
 		value := bytes.Repeat([]byte{1, 2, 3, 250, 255}, n/5+1)[:n]
 		mustPut(t, s, "k", string(value))
 		g := get(s, "k")
-		u := &g.Item.Units
-		for i := 0; i < u.Len(); i++ {
+		u := &g.Item
+		for i := range u.Units() {
 			part := value[i*UnitBytes : min(n, (i+1)*UnitBytes)]
 			if u.CRC(i) != checksum.CRC(part) || u.Sum(i) != checksum.Sum(part) {
 				t.Errorf("%d bytes, unit %d: wrong sums", n, i)

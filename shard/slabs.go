@@ -196,15 +196,14 @@ func (s *Shard) ensurePolicy(c int) bool {
 	if s.classes[c].policy != nil {
 		return true
 	}
-	if s.global != nil {
-		s.classes[c].policy = s.global
-		return true
+	p := s.global
+	if p == nil {
+		var err error
+		if p, err = evict.New(s.cfg.Policy, policyMeta{s}, evict.Config{Pool: s.pool}); err != nil {
+			return false // refused by check already
+		}
 	}
-	p, err := evict.New(s.cfg.Policy, policyMeta{s}, evict.Config{Pool: s.pool})
-	if err != nil {
-		return false // refused by check already
-	}
-	s.classes[c].policy = p
+	s.classes[c].policy, s.hitBits = p, p.HitBits()
 	return true
 }
 

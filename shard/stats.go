@@ -69,6 +69,7 @@ type Stats struct {
 	Uploads, Pins              int
 	WheelEntries               int
 	Verified, Adopted          uint64 // items, after an attach
+	TombstonesLost             uint64 // deletes forgotten before their time
 	AdoptionPending            int    // slabs
 	Classes                    []ClassStats
 }
@@ -86,6 +87,7 @@ func (s *Shard) Stats() *Stats {
 	st.Uploads, st.Pins = s.uploads.count, s.pins.count
 	st.WheelEntries = int(s.wheel.entries)
 	st.AdoptionPending = s.adopting
+	st.TombstonesLost = s.tombs.lost
 	s.classStats()
 	return st
 }

@@ -31,6 +31,7 @@ type superblock struct {
 	sweep        uint64 // homes from here on are mapped by target
 	intentKind   uint32
 	intentDetail uint64
+	rewriting    Handle // see rewrite.go; 0 = none
 }
 
 const (

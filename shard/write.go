@@ -9,21 +9,58 @@ func (s *Shard) Write(w *Write, nowNanos int64) {
 	if !s.validWrite(w) {
 		return
 	}
-	if s.repeated(w) {
-		return
-	}
-	s.countWrite(w.Op)
-	s.write(w, 0)
-	if remembers(w) {
-		s.windowOf(w).put(w)
+	if w.Request == 0 {
+		s.execute(w)
+	} else if differs(w) {
+		s.writeOnce(w)
+	} else {
+		s.writeRecent(w)
 	}
 	s.balance()
+}
+
+func (s *Shard) execute(w *Write) {
+	s.countWrite(w.Op)
+	s.write(w, 0)
+}
+
+// differs says whether a write must not be done twice. The others, which are frequent,
+// are remembered apart: there a late duplicate would only overwrite what somebody else
+// has written since, and they must not push out the first.
+func differs(w *Write) bool { return w.Op == Add || w.Op == CAS || w.Op == Incr || w.Token != 0 }
+
+// writeOnce does a write that differs when done twice, or gives a retry the same answer
+// again.
+func (s *Shard) writeOnce(w *Write) {
+	if r := s.window.find(w); r != nil {
+		w.Status, w.Version, w.Number, w.Repeated = r.status, r.version, r.number, true
+		s.stats.Repeated++
+		return
+	}
+	s.execute(w)
+	if w.Status != NoMemory {
+		s.window.put(w)
+	}
+}
+
+// writeRecent does so with the others.
+func (s *Shard) writeRecent(w *Write) {
+	line, who := s.recentPlain.seek(w.Client, w.Request)
+	if r := line.find(who, w.what()); r != nil {
+		w.Status, w.Version, w.Repeated = Status(r.answer), r.version, true
+		s.stats.Repeated++
+		return
+	}
+	s.execute(w)
+	if w.Status != NoMemory {
+		s.recentPlain.put(line, who, w)
+	}
 }
 
 // validWrite refuses what no shard can store.
 func (s *Shard) validWrite(w *Write) bool {
 	switch {
-	case len(w.Key) == 0 || len(w.Key) > MaxKeyBytes || w.Hash != Hash(w.Key),
+	case len(w.Key) == 0 || len(w.Key) > MaxKeyBytes || !w.Hashed && w.Hash != Hash(w.Key),
 		w.TTLSeconds > MaxTTLSeconds || w.SoftSeconds > MaxTTLSeconds,
 		w.TTLSeconds != 0 && w.SoftSeconds >= w.TTLSeconds,
 		w.Op < Put || w.Op > Incr:
@@ -33,33 +70,6 @@ func (s *Shard) validWrite(w *Write) bool {
 		w.Status = TooLarge
 	}
 	return w.Status == OK
-}
-
-// remembers says whether a retry must get the same answer again.
-func remembers(w *Write) bool { return w.Request != 0 && w.Status != NoMemory }
-
-// windowOf chooses where a write is remembered. The frequent ones that may be
-// repeated have a window of their own: there a late duplicate would only overwrite
-// what somebody else has written since, and they must not push out the others,
-// which differ when done twice.
-func (s *Shard) windowOf(w *Write) *window {
-	if w.Op == Add || w.Op == CAS || w.Op == Incr || w.Token != 0 {
-		return &s.window
-	}
-	return &s.plainWindow
-}
-
-func (s *Shard) repeated(w *Write) bool {
-	if !remembers(w) {
-		return false
-	}
-	r := s.windowOf(w).find(w)
-	if r == nil {
-		return false
-	}
-	w.Status, w.Version, w.Number, w.Repeated = r.status, r.version, r.number, true
-	s.stats.Repeated++
-	return true
 }
 
 func (s *Shard) countWrite(op Op) {
@@ -114,7 +124,7 @@ func (s *Shard) write(w *Write, upload Handle) {
 	case Incr:
 		s.incr(w, m, old)
 	default:
-		s.put(w, m, upload)
+		s.put(w, m, old, upload)
 	}
 }
 
@@ -137,11 +147,13 @@ func (s *Shard) allowed(w *Write, old Handle) bool {
 	return w.Status == OK
 }
 
-func (s *Shard) put(w *Write, m uint64, upload Handle) {
+func (s *Shard) put(w *Write, m uint64, old, upload Handle) {
 	n := newItem{hash: w.Hash, key: w.Key, value: w.Value, version: s.nextVersion(), stored: s.sec}
 	n.expires, n.soft = s.deadline(w.TTLSeconds), s.deadline(w.SoftSeconds)
-	if w.Status = s.store(m, &n, upload); w.Status != OK {
-		return
+	if upload != 0 || !s.rewrite(old, &n) {
+		if w.Status = s.store(m, &n, upload); w.Status != OK {
+			return
+		}
 	}
 	w.Version = n.version
 	s.leases.cancel(w.Hash)
@@ -150,12 +162,18 @@ func (s *Shard) put(w *Write, m uint64, upload Handle) {
 		if upload != 0 {
 			value = s.mem.value(upload, s.mem.head(upload).word)
 		}
-		s.logPut(w, value)
+		s.tell(RecordPut, w.Hash, w.Version, w.Key, value, w.TTLSeconds, w.SoftSeconds)
 	}
 }
 
-func (s *Shard) logPut(w *Write, value []byte) {
-	s.cfg.Log.Append(LogRecord{RecordPut, w.Hash, w.Version, w.Key, value, w.TTLSeconds, w.SoftSeconds})
+// tell puts a record into the log. It always is the same one: a new one would be
+// allocated.
+func (s *Shard) tell(kind RecordKind, hash, version uint64, key, value []byte, ttlSeconds, softSeconds uint32) {
+	r := &s.record
+	r.Kind, r.Hash, r.Version, r.Key, r.Value = kind, hash, version, key, value
+	r.TTLSeconds, r.SoftSeconds = ttlSeconds, softSeconds
+	s.cfg.Log.Append(r)
+	r.Key, r.Value = nil, nil
 }
 
 func (s *Shard) delete(w *Write, old Handle, p place) {
@@ -169,7 +187,7 @@ func (s *Shard) delete(w *Write, old Handle, p place) {
 		w.Status = NotFound
 	}
 	if s.cfg.Log != nil {
-		s.cfg.Log.Append(LogRecord{Kind: RecordDelete, Hash: w.Hash, Version: w.Version, Key: w.Key})
+		s.tell(RecordDelete, w.Hash, w.Version, w.Key, nil, 0, 0)
 	}
 }
 
@@ -177,10 +195,7 @@ func (s *Shard) delete(w *Write, old Handle, p place) {
 func (s *Shard) touch(w *Write, m uint64, old Handle) {
 	w.Status = s.retime(m, w.Hash, old, s.deadline(w.TTLSeconds), s.deadline(w.SoftSeconds))
 	if w.Status == OK && s.cfg.Log != nil {
-		s.cfg.Log.Append(LogRecord{
-			Kind: RecordTouch, Hash: w.Hash, Version: w.Version, Key: w.Key,
-			TTLSeconds: w.TTLSeconds, SoftSeconds: w.SoftSeconds,
-		})
+		s.tell(RecordTouch, w.Hash, w.Version, w.Key, nil, w.TTLSeconds, w.SoftSeconds)
 	}
 }
 
@@ -225,16 +240,15 @@ func (s *Shard) incr(w *Write, m uint64, old Handle) {
 	}
 	var digits [20]byte
 	n.value = strconv.AppendInt(digits[:0], sum, 10)
-	if w.Status = s.store(m, &n, 0); w.Status != OK {
-		return
+	if !s.rewrite(old, &n) {
+		if w.Status = s.store(m, &n, 0); w.Status != OK {
+			return
+		}
 	}
 	w.Version, w.Number = n.version, sum
 	s.leases.cancel(w.Hash)
 	if s.cfg.Log != nil {
-		s.cfg.Log.Append(LogRecord{
-			Kind: RecordPut, Hash: w.Hash, Version: w.Version, Key: w.Key, Value: n.value,
-			TTLSeconds: s.logged(n.expires), SoftSeconds: s.logged(n.soft),
-		})
+		s.tell(RecordPut, w.Hash, w.Version, w.Key, n.value, s.logged(n.expires), s.logged(n.soft))
 	}
 }
 

@@ -82,17 +82,12 @@ func (w *ReplyWriter) Append(op *ReplyOp) bool {
 	if room == nil {
 		return false
 	}
-	w.CopyValue(room, op.Value)
-	return true
-}
-
-// CopyValue fills the room of a value, and adds its sum if sums are wanted.
-func (w *ReplyWriter) CopyValue(room, value []byte) {
 	if w.sums {
-		w.sum.Copy(room, value)
+		w.sum = w.sum.WithCopy(room, op.Value)
 	} else {
-		copy(room, value)
+		copy(room, op.Value)
 	}
+	return true
 }
 
 // AppendSummed is Append for a value whose one's-complement sum is known already.
@@ -124,17 +119,67 @@ func (w *ReplyWriter) valueRoom(valueBytes int) []byte {
 	return value
 }
 
-// AppendHit is AppendRoom for a GET that found a whole value. What it writes is given in registers: a ReplyOp that has just been
-// filled in, field by field, is slow to read in words.
-func (w *ReplyWriter) AppendHit(version Version, ttlSeconds, ageSeconds, crc uint32, index uint16, flags ReplyFlags, grantMillis uint16, valueBytes int) []byte {
-	if w.RoomBytes() < valueBytes {
-		return nil
+// AppendHit is Append for a GET that found a whole value, in one pass. What it writes is given in registers: a ReplyOp that has just
+// been filled in, field by field, is slow to read in words. grantMillis is the permission to keep a copy, 0: none.
+func (w *ReplyWriter) AppendHit(version Version, ttlSeconds, ageSeconds, crc uint32, index, grantMillis uint16, value []byte) bool {
+	if w.RoomBytes() < len(value) {
+		return false
 	}
-	head := uint64(Get) | uint64(StatusOK)<<8 | uint64(flags)<<16 | uint64(valueBytes)<<32
-	life := uint64(ttlSeconds) | uint64(ageSeconds)<<32
-	check := uint64(crc) | uint64(grantMillis)<<32 | uint64(index)<<48
-	w.appendWords(head, uint64(version), life, check, 0, uint64(valueBytes))
-	return w.valueRoom(valueBytes)
+	head, life, check := hitWords(ttlSeconds, ageSeconds, crc, index, grantMillis, len(value))
+	at := w.at + ReplyOpHeaderBytes
+	b := w.buf[w.at:at]
+	le.PutUint64(b[ReplyOpOffsetOpcode:], head)
+	le.PutUint64(b[ReplyOpOffsetVersion:], uint64(version))
+	le.PutUint64(b[ReplyOpOffsetTTLSeconds:], life)
+	le.PutUint64(b[ReplyOpOffsetCRC:], check)
+	le.PutUint64(b[ReplyOpOffsetToken:], 0)
+	le.PutUint64(b[ReplyOpOffsetTotalBytes:], uint64(len(value)))
+	w.end = at + len(value)
+	w.at = min(align(w.end), len(w.buf))
+	w.count++
+	room := w.buf[at:w.at]
+	if !w.sums {
+		clear(room[copy(room, value):])
+		return true
+	}
+	sum := w.sum
+	sum.Add6(head, uint64(version), life, check, uint64(len(value)), 0)
+	w.sum = sum.WithCopy(room, value)
+	return true
+}
+
+// hitWords are the words of a hit's header that do not stand for themselves.
+func hitWords(ttlSeconds, ageSeconds, crc uint32, index, grantMillis uint16, valueBytes int) (head, life, check uint64) {
+	flags := ReplyFlags(0)
+	if grantMillis != 0 {
+		flags = ReplyL1Grant
+	}
+	head = uint64(Get) | uint64(StatusOK)<<8 | uint64(flags)<<16 | uint64(valueBytes)<<32
+	life = uint64(ttlSeconds) | uint64(ageSeconds)<<32
+	check = uint64(crc) | uint64(grantMillis)<<32 | uint64(index)<<48
+	return head, life, check
+}
+
+// AppendHitSummed is AppendHit for a value whose one's-complement sum is known already.
+func (w *ReplyWriter) AppendHitSummed(version Version, ttlSeconds, ageSeconds, crc uint32, index, grantMillis uint16, value []byte, valueSum uint16) bool {
+	if w.RoomBytes() < len(value) {
+		return false
+	}
+	head, life, check := hitWords(ttlSeconds, ageSeconds, crc, index, grantMillis, len(value))
+	w.appendWords(head, uint64(version), life, check, 0, uint64(len(value)))
+	copy(w.valueRoom(len(value)), value)
+	w.sum.AddSum(valueSum)
+	return true
+}
+
+// AppendAnswer adds an operation without a value or times, in registers like AppendHit, and reports whether there was room.
+func (w *ReplyWriter) AppendAnswer(code Opcode, status Status, flags ReplyFlags, index uint16, version Version, token uint64) bool {
+	if w.RoomBytes() < 0 {
+		return false
+	}
+	w.appendWords(uint64(code)|uint64(status)<<8|uint64(flags)<<16, uint64(version), 0, uint64(index)<<48, token, 0)
+	w.end = w.at
+	return true
 }
 
 // pad moves to where another operation may begin, over zeros. The last word is cleared as a whole, before the value is written.

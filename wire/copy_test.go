@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"gannet/checksum"
 )
 
 // TestCopyAndHashesOfRequests: a request in a copy of its datagram has the same
@@ -53,29 +55,32 @@ func TestAppendHitWritesWhatAppendDoes(t *testing.T) {
 		room := rapid.IntRange(ReplyHeaderBytes, 400).Draw(t, "room")
 		var writers [2]ReplyWriter
 		var buffers [2][]byte
+		sums := rapid.Bool().Draw(t, "sums")
 		for i := range writers {
 			buffers[i] = bytes.Repeat([]byte{0xAA}, room)
-			writers[i].Begin(buffers[i], &ReplyHeader{}, true)
+			writers[i].Begin(buffers[i], &ReplyHeader{}, sums)
 		}
 		for index := range rapid.IntRange(1, 4).Draw(t, "ops") {
 			op := ReplyOp{
 				Code: Get, Index: uint16(index), Version: Version(rapid.Uint64().Draw(t, "version")), CRC: rapid.Uint32().Draw(t, "crc"),
 				TTLSeconds: rapid.Uint32().Draw(t, "ttl"), AgeSeconds: rapid.Uint32().Draw(t, "age"),
-				Flags: ReplyFlags(rapid.Uint16().Draw(t, "flags")), L1GrantMillis: rapid.Uint16().Draw(t, "grant"),
 				Value: rapid.SliceOfN(rapid.Byte(), 0, 150).Draw(t, "value"),
 			}
 			op.TotalBytes = uint32(len(op.Value))
+			op.Grant(rapid.SampledFrom([]uint16{0, 1, 1500, 0xFFFF}).Draw(t, "grant"))
 			added := writers[0].Append(&op)
-			place := writers[1].AppendHit(op.Version, op.TTLSeconds, op.AgeSeconds, op.CRC, op.Index, op.Flags, op.L1GrantMillis, len(op.Value))
-			if added != (place != nil) {
-				t.Fatalf("operation %d: Append says %v, AppendHit %v", index, added, place != nil)
+			w, again := &writers[1], false
+			if rapid.Bool().Draw(t, "summed") {
+				again = w.AppendHitSummed(op.Version, op.TTLSeconds, op.AgeSeconds, op.CRC, op.Index, op.L1GrantMillis, op.Value, checksum.Sum(op.Value))
+			} else {
+				again = w.AppendHit(op.Version, op.TTLSeconds, op.AgeSeconds, op.CRC, op.Index, op.L1GrantMillis, op.Value)
 			}
-			if added {
-				writers[1].CopyValue(place, op.Value)
+			if added != again {
+				t.Fatalf("operation %d: Append says %v, AppendHit %v", index, added, again)
 			}
 		}
 		a, b := writers[0].Finish(), writers[1].Finish()
-		if a != b || !bytes.Equal(buffers[0], buffers[1]) || writers[0].Sum() != writers[1].Sum() {
+		if a != b || !bytes.Equal(buffers[0], buffers[1]) || sums && writers[0].Sum() != writers[1].Sum() {
 			t.Fatalf("%d bytes, sum %x\n%x\nwant %d, %x\n%x", b, writers[1].Sum(), buffers[1], a, writers[0].Sum(), buffers[0])
 		}
 	})

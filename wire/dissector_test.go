@@ -47,7 +47,8 @@ func dissectFrames(t *testing.T, frames [][]byte) []dissected {
 	}
 	var stderr bytes.Buffer
 	// Two passes, as in the window: only then do requests know their replies.
-	command := exec.Command(tshark, "-2", "-n", "-X", "lua_script:"+dissector, "-r", path, "-T", "json", "--no-duplicate-keys")
+	// Heuristics first: a socket's port may be one that another protocol has registered.
+	command := exec.Command(tshark, "-2", "-n", "-o", "udp.try_heuristic_first:TRUE", "-X", "lua_script:"+dissector, "-r", path, "-T", "json", "--no-duplicate-keys")
 	command.Stderr = &stderr
 	command.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
 	out, err := command.Output()

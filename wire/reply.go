@@ -40,6 +40,14 @@ type ReplyOp struct {
 	Value         []byte
 }
 
+// Grant notes for how long a copy may be kept; 0: none may.
+func (op *ReplyOp) Grant(millis uint16) {
+	if millis != 0 {
+		op.Flags |= ReplyL1Grant
+		op.L1GrantMillis = millis
+	}
+}
+
 // Intact reports whether the value is the one whose CRC the reply carries.
 func (op *ReplyOp) Intact() bool {
 	return checksum.CRC(op.Value) == op.CRC

@@ -244,6 +244,31 @@ func plainGet(b []byte) (usedBytes int) {
 	return used + valueBytes
 }
 
+// plainPut is plainGet for a valid PUT of a whole value without times.
+func plainPut(b []byte) (usedBytes int) {
+	if len(b) < OpHeaderBytes+AlignBytes {
+		return 0
+	}
+	const mayVary = uint64(OpAckReplica)<<(8*OpOffsetFlags) | 0xFF<<(8*OpOffsetKeyBytes) | 0xFFFFFFFF<<(8*OpOffsetValueBytes)
+	head := le.Uint64(b)
+	if head&^mayVary != uint64(Put) || le.Uint64(b[OpOffsetTTLSeconds:]) != 0 {
+		return 0
+	}
+	keyBytes, valueBytes := plainLengths(head)
+	valueAt := OpHeaderBytes + align(keyBytes)
+	if keyBytes == 0 || keyBytes > MaxKeyBytes || valueAt > len(b) || valueBytes > len(b)-valueAt || !isPadded(b[:valueAt], keyBytes) {
+		return 0
+	}
+	end := valueAt + valueBytes
+	if end == len(b) {
+		return end
+	}
+	if used := align(end); used <= len(b) && isPadded(b[:used], end) {
+		return used
+	}
+	return 0
+}
+
 // checkOps reads all of b as exactly count operations. plain says that each is a plain GET.
 func checkOps(b []byte, count int) (plain bool, reason Reason) {
 	plain = true
@@ -251,8 +276,10 @@ func checkOps(b []byte, count int) (plain bool, reason Reason) {
 		used := plainGet(b)
 		if used == 0 {
 			plain = false
-			if used, reason = checkOp(b, count); reason != ReasonNone {
-				return false, reason
+			if used = plainPut(b); used == 0 {
+				if used, reason = checkOp(b, count); reason != ReasonNone {
+					return false, reason
+				}
 			}
 		}
 		b = b[used:]

@@ -20,6 +20,7 @@ import (
 	"gannet/config"
 	"gannet/dataplane"
 	"gannet/dataplane/port"
+	"gannet/wire"
 )
 
 // node is the data plane as it comes up: what is open is closed by close, in the
@@ -102,10 +103,20 @@ func (n *node) takeDataDir(ctx context.Context) error {
 	return fmt.Errorf("another data plane uses %s (stop it, or choose another --data-dir or --node-name): %w", n.cfg.DataDir, err)
 }
 
+// scanBytes is room for scan results that the longest item fits into, wherever in the
+// queue it begins.
+func scanBytes(maxValueBytes int) int {
+	bytes := 1 << 20
+	for bytes < 4*(maxValueBytes+wire.MaxKeyBytes) {
+		bytes <<= 1
+	}
+	return bytes
+}
+
 // openBoard attaches to the board, or makes one when there is none that fits.
 func (n *node) openBoard(nowNanos int64) error {
 	path := filepath.Join(n.cfg.DataDir, "board")
-	spec := board.Spec{Shards: len(n.cpus)}
+	spec := board.Spec{Shards: len(n.cpus), ScanBytes: scanBytes(int(n.cfg.MaxValue))}
 	b, err := board.Open(path, spec)
 	if err == nil {
 		if err = b.Need(); err != nil {

@@ -294,6 +294,9 @@ func (g *Gossip) Addr() string { return g.addr }
 // Members are the others that are heard of, in the order of their ids.
 func (g *Gossip) Members() []Member { return g.members.list() }
 
+// Count is the number of Members.
+func (g *Gossip) Count() int { return g.members.count() }
+
 // Changed is signalled when Members changed; several changes may be one signal.
 func (g *Gossip) Changed() <-chan struct{} { return g.members.changed }
 

@@ -73,17 +73,17 @@ func (d *Driver) performStream(a replication.Action) {
 		d.counts.sentParts.Add(1)
 		d.mesh.send(a.To, a.Part)
 	case replication.Apply:
-		d.applier.add(a.Batch.Payload, replication.Applied{From: a.From, Life: a.Batch.Life, Shard: a.Batch.Shard, Upto: a.Batch.Upto})
+		d.applier.add(a.Batch.Payload, 0, replication.Applied{From: a.From, Life: a.Batch.Life, Shard: a.Batch.Shard, Upto: a.Batch.Upto})
 		d.moved()
 	case replication.ApplyHints:
-		d.applier.add(a.Hints.Payload, nil)
+		d.applier.add(a.Hints.Payload, 0, nil)
 	case replication.ApplyPart:
 		if a.Replace && a.Part.Number == 0 {
 			// What the leader does not have goes at once, and what it has follows: between
 			// the two this follower has less than it might, and nothing that is wrong.
 			d.applier.drop(d.repairs[a.From].Ranges, a.Part.Upto)
 		}
-		d.applier.add(a.Part.Payload, replication.PartApplied{From: a.From, ID: a.Part.ID, Number: a.Part.Number})
+		d.applier.add(a.Part.Payload, a.AsOfNanos, replication.PartApplied{From: a.From, ID: a.Part.ID, Number: a.Part.Number})
 		d.moved()
 	case replication.Drop:
 		d.applier.drop(a.Ranges, nil)

@@ -10,6 +10,7 @@ import (
 // job is a payload on its way into the shards, in the order in which it came.
 type job struct {
 	payload []byte // what is left of it
+	asOf    uint32 // seconds: see board.Mutation
 	spans   []board.Span
 	upto    []uint64 // spans: see board.DropMutation
 	shard   int      // spans: the next shard to be told
@@ -31,9 +32,10 @@ func (a *applier) attach(queues []*board.Queue) {
 	a.waiting, a.pushed = nil, nil // the data plane is another one: its leaders begin anew
 }
 
-// add takes a payload; done is reported when all of it has been applied.
-func (a *applier) add(payload []byte, done replication.Event) {
-	a.waiting = append(a.waiting, &job{payload: payload, done: done, marks: make([]uint64, len(a.queues))})
+// add takes a payload that was read from its leader after asOfNanos (0: nobody knows);
+// done is reported when all of it has been applied.
+func (a *applier) add(payload []byte, asOfNanos int64, done replication.Event) {
+	a.waiting = append(a.waiting, &job{payload: payload, asOf: uint32(asOfNanos / 1e9), done: done, marks: make([]uint64, len(a.queues))})
 }
 
 // drop makes all shards forget some ranges before anything that is added later; with
@@ -82,6 +84,7 @@ func (a *applier) push(j *job) bool {
 			j.payload = nil
 			return true
 		}
+		m.AsOfSeconds = j.asOf
 		if !a.pushOne(j, &m) {
 			return false
 		}
@@ -94,7 +97,7 @@ func (a *applier) pushOne(j *job, m *board.Mutation) bool {
 	if m.Kind == board.MutationReference {
 		return a.pushReferences(j, m)
 	}
-	if m.Kind == board.MutationDrop || m.Kind == board.MutationScanEnd {
+	if m.Kind == board.MutationDrop || m.Kind == board.MutationScanBegin || m.Kind == board.MutationScanEnd {
 		a.bad++ // no node orders another one's shards about
 		return true
 	}

@@ -1,7 +1,7 @@
 package transport
 
 import (
-	"slices"
+	"sort"
 
 	"gannet/board"
 	"gannet/replication"
@@ -27,7 +27,7 @@ type piece struct {
 type logReader struct {
 	shard  uint16
 	queue  *board.Queue
-	window []piece
+	window []piece // in the order of their positions
 
 	// Where the log begins is known once the shard has beaten after following began.
 	known       bool
@@ -154,20 +154,29 @@ func (r *logReader) close(current *piece, born int64, report func(replication.Ev
 	report(replication.Appended{Shard: r.shard, Upto: r.window[len(r.window)-1].upto, Bytes: bytes, BornNanos: born})
 }
 
-// retain lets go of the pieces up to a position.
+// retain lets go of the pieces up to a position. The window is long: nothing moves, the
+// room in front is left behind when append makes the next.
 func (r *logReader) retain(upto uint64) {
-	r.window = slices.DeleteFunc(r.window, func(p piece) bool { return p.upto <= upto })
+	gone := r.beyond(upto)
+	clear(r.window[:gone])
+	r.window = r.window[gone:]
+}
+
+// beyond is the index of the first piece beyond a position.
+func (r *logReader) beyond(position uint64) int {
+	return sort.Search(len(r.window), func(i int) bool { return r.window[i].upto > position })
 }
 
 // batch appends the mutations after a position, up to another, that are of some
 // ranges.
 func (r *logReader) batch(dst []byte, after, upto uint64, ranges replication.RangeSet) (_ []byte, records uint32) {
-	for _, p := range r.window {
-		if p.upto > after && p.upto <= upto {
-			var n uint32
-			dst, n = appendOf(dst, p.bytes, ranges)
-			records += n
+	for _, p := range r.window[r.beyond(after):] {
+		if p.upto > upto {
+			break
 		}
+		var n uint32
+		dst, n = appendOf(dst, p.bytes, ranges)
+		records += n
 	}
 	return dst, records
 }

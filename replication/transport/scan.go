@@ -20,6 +20,7 @@ type repair struct {
 	shard  int
 	from   int      // first span of the request that stands
 	asked  uint64   // id of that request; 0 = none stands
+	begun  bool     // its beginning was seen: what comes now is not left of an earlier one
 	wanted bool     // a piece is asked for
 	upto   []uint64 // versions before the piece was read
 	piece  []byte
@@ -137,14 +138,16 @@ func (s *scanner) read(r *repair) bool {
 		if !ok {
 			return n > 0
 		}
-		end := m.Kind == board.MutationScanEnd
-		if !end && board.InSpans(r.spans, m.Hash) { // not what is left of an earlier scan
+		end := r.begun && m.Kind == board.MutationScanEnd
+		switch {
+		case m.Kind == board.MutationScanBegin:
+			r.begun = m.Version == r.asked
+		case r.begun && !end:
 			r.piece = m.Append(r.piece)
 			r.count++
 		}
-		stale := end && m.Version != r.asked
 		results.Pop()
-		if end && !stale {
+		if end {
 			s.advance(r)
 			return true
 		}
@@ -166,7 +169,7 @@ func (s *scanner) askNext(r *repair) bool {
 	if r.shard < len(r.above) {
 		request.Above = r.above[r.shard]
 	}
-	r.asked = request.ID
+	r.asked, r.begun = request.ID, false
 	s.scans[r.shard].Ask(request)
 	return true
 }

@@ -34,6 +34,20 @@ func (l *lru) Hit(h uint32) {
 	l.pushHead(h)
 }
 
+// Rewrite is a hit.
+func (l *lru) Rewrite(h uint32) bool {
+	l.Hit(h)
+	return true
+}
+
+// HitBits: an item's place is all that this policy knows of it.
+func (l *lru) HitBits() (next [8]uint8) {
+	for bits := range next {
+		next[bits] = AskPolicy
+	}
+	return next
+}
+
 func (l *lru) Remove(h uint32) {
 	l.unlink(h)
 	l.count--

@@ -10,6 +10,9 @@ import (
 // None is the handle of no item.
 const None uint32 = 0
 
+// AskPolicy stands in HitBits where Hit does more than to change bits.
+const AskPolicy uint8 = 0xFF
+
 // Default is the policy a shard uses when its configuration says "default".
 const Default = "s3fifo"
 
@@ -53,6 +56,14 @@ type Policy interface {
 	Adopt(h uint32)
 	// Hit notes that the item was read.
 	Hit(h uint32)
+	// HitBits says what Hit makes of an item with given bits where it does nothing but
+	// change them, so that a shard can do it in passing: the bits after it, else
+	// AskPolicy. It is the same for all instances of a policy.
+	HitBits() [8]uint8
+	// Rewrite notes that the item gets another value in its place, and counts it as a
+	// use. False, with nothing done, when it must be removed and inserted instead,
+	// because a value that is not spare makes another item of it.
+	Rewrite(h uint32) bool
 	// Remove forgets an item that was deleted, expired or moved away. The handle
 	// can be inserted again at once, for another item. Call it while the item's
 	// bits and links are still in place.

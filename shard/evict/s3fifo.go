@@ -118,6 +118,33 @@ func (s *s3fifo) Hit(h uint32) {
 	}
 }
 
+// Rewrite is a hit of an item that is not spare.
+func (s *s3fifo) Rewrite(h uint32) bool {
+	bits := s.meta.Bits(h)
+	if bits == spareBits {
+		return false
+	}
+	if bits < promoteCount || bits >= mainBit && bits < mainBit|countMask {
+		s.meta.SetBits(h, bits+1)
+	}
+	return true
+}
+
+// HitBits says of Hit all but redeem.
+func (s *s3fifo) HitBits() (next [8]uint8) {
+	for bits := range uint8(len(next)) {
+		switch {
+		case bits == spareBits:
+			next[bits] = AskPolicy
+		case bits < promoteCount, bits >= mainBit && bits < mainBit|countMask:
+			next[bits] = bits + 1
+		default:
+			next[bits] = bits
+		}
+	}
+	return next
+}
+
 func (s *s3fifo) Remove(h uint32) { s.queueOf(s.meta.Bits(h)).remove(h) }
 
 // Victim takes a spare item if it is their turn, else one from the small queue while

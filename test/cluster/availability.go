@@ -36,6 +36,7 @@ func checkAvailability(ctx context.Context, e *env) error {
 		e.table.AtLeast("availability", float64(sum.answered)/float64(max(1, sum.sent)), 0.9999, int64(sum.sent), "share of GETs",
 			fmt.Sprintf("hit or miss within %v of when it was due, over %v of faults (%d); left out: %d s of stolen CPU with %d GETs; also failed for good: %d",
 				answerIn, length, faults, sum.stolenSeconds, sum.stolenReads, sum.failed))
+		e.table.AtMost("replicas_differ", float64(sum.differ), 0, int64(faults), "keys", "that a follower did not hold as its leader did, after each of these faults, when nobody wrote any more")
 		return nil
 	})
 }
@@ -78,7 +79,7 @@ var script = []scripted{
 
 // tally sums the GETs of the hour.
 type tally struct {
-	answered, sent, failed, stolenSeconds, stolenReads int
+	answered, sent, failed, stolenSeconds, stolenReads, differ int
 }
 
 // take has one fault happen under load, and adds its seconds.
@@ -94,6 +95,11 @@ func (s *tally) take(ctx context.Context, b *bed.Bed, c *client.Client, fault sc
 		return err
 	}
 	t.say(fault.what)
+	differ, err := countDiffering(ctx, b)
+	if err != nil {
+		return err
+	}
+	s.differ += differ
 	for from := t.begin; from < t.end; from += int64(time.Second) {
 		to := min(from+int64(time.Second), t.end)
 		answered, sent := t.history.AnsweredWithin(answerIn, from, to)

@@ -202,7 +202,12 @@ func (t *trial) say(what string) {
 		back.Round(time.Millisecond), ok, h.Gap(t.groups, t.affected, t.fault, t.end).Round(time.Millisecond), len(covered), len(broken), degraded, acked,
 		h.StaleAcks(t.groups), h.StaleReads(), h.Wrong())
 	for _, l := range broken[:min(3, len(broken))] {
-		fmt.Fprintf(os.Stderr, "      lost: %s, version %v, acknowledged %v after the fault, delete: %v\n", load.Key(l.Key), l.Version, time.Duration(l.AckedNanos-t.fault), l.Delete)
+		fmt.Fprintf(os.Stderr, "      lost: %s, version %v, acknowledged %v after the fault, delete: %v; what happened to the key:\n", load.Key(l.Key), l.Version, time.Duration(l.AckedNanos-t.fault), l.Delete)
+		for _, r := range h.Of(l.Key) {
+			if r.Done >= l.AckedNanos-int64(time.Second) && r.Due <= l.Read.Done+int64(time.Second) {
+				fmt.Fprintf(os.Stderr, "        %v %v: %v\n", time.Duration(r.Due-t.fault).Round(time.Microsecond), time.Duration(r.Done-r.Due).Round(time.Microsecond), r)
+			}
+		}
 		if os.Getenv("VERBOSE") == "1" {
 			for _, r := range h.Of(l.Key) {
 				fmt.Fprintf(os.Stderr, "         %v to %v: %+v\n", time.Duration(r.Due-t.fault), time.Duration(r.Done-t.fault), *r)

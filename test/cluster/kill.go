@@ -18,6 +18,7 @@ func checkKill(ctx context.Context, e *env) error {
 		kills = 30
 	}
 	var trials []*trial
+	differ := 0
 	err := e.withCluster(ctx, bed.Config{}, func(b *bed.Bed, c *client.Client) error {
 		for i := range kills {
 			victim := b.Nodes()[i%len(b.Nodes())]
@@ -40,6 +41,11 @@ func checkKill(ctx context.Context, e *env) error {
 			if err := revive(ctx, b, victim); err != nil {
 				return err
 			}
+			more, err := countDiffering(ctx, b)
+			if err != nil {
+				return err
+			}
+			differ += more
 		}
 		return nil
 	})
@@ -47,6 +53,7 @@ func checkKill(ctx context.Context, e *env) error {
 		return err
 	}
 	e.judgeKills(trials)
+	e.table.AtMost("replicas_differ", float64(differ), 0, int64(kills), "keys", "that a follower did not hold as its leader did, after the return of each, when nobody wrote any more")
 	return nil
 }
 

@@ -41,10 +41,10 @@ type group struct {
 // groups in the order in which they run. Those of FULL=1 are left out otherwise.
 var groups = []group{
 	{[]string{"ring_lookup_ns", "ring_balance", "ring_moved"}, measureRing},
-	{[]string{"kill_failed_reads", "kill_write_ms", "kill_lost_writes", "stale_acks"}, checkKill},
-	{[]string{"silent_write_ms", "early_promotions", "resurrections", "stale_acks"}, checkSilence},
+	{[]string{"kill_failed_reads", "kill_write_ms", "kill_lost_writes", "stale_acks", "replicas_differ"}, checkKill},
+	{[]string{"silent_write_ms", "early_promotions", "resurrections", "stale_acks", "replicas_differ"}, checkSilence},
 	{[]string{"busy_promotions"}, checkBusy},
-	{[]string{"availability"}, checkAvailability},
+	{[]string{"availability", "replicas_differ"}, checkAvailability},
 	{[]string{"etcd_down_errors"}, checkEtcdDown},
 	{[]string{"gossip_heals"}, checkGossip},
 	{[]string{"invalidation_gap_flush", "invalidation_ms"}, checkInvalidation},

@@ -61,6 +61,7 @@ func checkSilence(ctx context.Context, e *env) error {
 		*trial
 	}
 	var results []result
+	differ := 0
 	err := e.withCluster(ctx, bed.Config{}, func(b *bed.Bed, c *client.Client) error {
 		for i, s := range silences(e.full) {
 			victim := b.Nodes()[i%len(b.Nodes())]
@@ -78,6 +79,11 @@ func checkSilence(ctx context.Context, e *env) error {
 			if err != nil {
 				return err
 			}
+			more, err := countDiffering(ctx, b)
+			if err != nil {
+				return err
+			}
+			differ += more
 		}
 		return nil
 	})
@@ -108,6 +114,7 @@ func checkSilence(ctx context.Context, e *env) error {
 		worst = max(worst, took)
 	}
 	n := int64(len(results))
+	e.table.AtMost("replicas_differ", float64(differ), 0, n, "keys", "that a follower did not hold as its leader did, after the return of each, when nobody wrote any more")
 	e.table.AtMost("silent_write_ms", millis(worst), 2500, int64(promoted), "ms",
 		fmt.Sprintf("worst, from silence (stopped, cut off, host gone) to the first acknowledged write on the last of the leader's ranges; %d of %d reads failed", failed, reads))
 	e.table.AtMost("early_promotions", float64(early), 0, n, "promotions", fmt.Sprintf("before %v of silence", silenceLeast))

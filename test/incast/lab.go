@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gannet/client"
+	"gannet/test/lab/space"
 )
 
 // bench is the lab with its servers running.
@@ -42,7 +43,7 @@ func newBench() (_ *bench, err error) {
 		return nil, err
 	}
 	b.answers = bufio.NewScanner(answers)
-	if err := b.net.servers.start(b.serving); err != nil {
+	if err := start(b.net.servers, b.serving); err != nil {
 		return nil, fmt.Errorf("incast: start the servers: %w", err)
 	}
 	return b, b.heard()
@@ -79,7 +80,7 @@ func (b *bench) close() error {
 }
 
 // begin starts a client; the function returned waits for what it did.
-func (b *bench) begin(at space, j job) (finish func(warm func() error) (*done, error), err error) {
+func (b *bench) begin(at space.Space, j job) (finish func(warm func() error) (*done, error), err error) {
 	role, err := json.Marshal(j)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (b *bench) begin(at space, j job) (finish func(warm func() error) (*done, e
 	if err != nil {
 		return nil, err
 	}
-	if err := at.start(cmd); err != nil {
+	if err := start(at, cmd); err != nil {
 		return nil, fmt.Errorf("incast: start a client: %w", err)
 	}
 	return func(warm func() error) (*done, error) {
@@ -120,7 +121,7 @@ func (d *done) read(out io.Reader, warm func() error) error {
 	return errors.Join(lines.Err(), io.ErrUnexpectedEOF)
 }
 
-func (b *bench) do(at space, j job) (*done, error) {
+func (b *bench) do(at space.Space, j job) (*done, error) {
 	finish, err := b.begin(at, j)
 	if err != nil {
 		return nil, err

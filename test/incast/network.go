@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"gannet/test/lab/space"
 )
 
 const (
@@ -29,14 +29,8 @@ func serverAddress(n int) string { return fmt.Sprintf("10.78.0.%d", n+1) }
 
 // network is the lab's namespaces and links.
 type network struct {
-	servers, fabric, client, neighbor space
+	servers, fabric, client, neighbor space.Space
 	bottleneck                        int // index of the interface in fabric
-}
-
-// space is a named network namespace.
-type space struct {
-	name   string
-	handle netns.NsHandle
 }
 
 func newNetwork() (_ *network, err error) {
@@ -50,10 +44,10 @@ func newNetwork() (_ *network, err error) {
 		}
 	}()
 	for _, s := range []struct {
-		space *space
+		space *space.Space
 		name  string
 	}{{&n.servers, "s"}, {&n.fabric, "w"}, {&n.client, "c"}, {&n.neighbor, "n"}} {
-		if *s.space, err = newSpace("gnt-incast-" + strconv.Itoa(os.Getpid()) + "-" + s.name); err != nil {
+		if *s.space, err = space.New("gnt-incast-" + strconv.Itoa(os.Getpid()) + "-" + s.name); err != nil {
 			return nil, err
 		}
 	}
@@ -62,7 +56,7 @@ func newNetwork() (_ *network, err error) {
 		addresses[i] = serverAddress(i)
 	}
 	for _, s := range []struct {
-		space     space
+		space     space.Space
 		port      string
 		addresses []string
 	}{{n.servers, "s0", addresses}, {n.client, "c0", []string{clientAddress}}, {n.neighbor, "n0", []string{neighborAddress}}} {
@@ -70,22 +64,22 @@ func newNetwork() (_ *network, err error) {
 			return nil, fmt.Errorf("incast: %s: %w", s.port, err)
 		}
 	}
-	return n, n.fabric.do(n.join)
+	return n, n.fabric.Do(n.join)
 }
 
 func (n *network) close() error {
-	return errors.Join(n.servers.remove(), n.client.remove(), n.neighbor.remove(), n.fabric.remove())
+	return errors.Join(n.servers.Remove(), n.client.Remove(), n.neighbor.Remove(), n.fabric.Remove())
 }
 
 // attach joins a namespace to the switch.
-func (n *network) attach(s space, port string, addresses []string) error {
+func (n *network) attach(s space.Space, port string, addresses []string) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Namespace = port, netlink.NsFd(n.fabric.handle)
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(s.handle)}
+	attrs.Name, attrs.Namespace = port, n.fabric.Link()
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: s.Link()}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
 	}
-	return s.do(func() error {
+	return s.Do(func() error {
 		dev, err := netlink.LinkByName("eth0")
 		if err != nil {
 			return err
@@ -176,7 +170,7 @@ func (c counted) minus(o counted) counted {
 func (c counted) lost() float64 { return float64(c.dropped) / max(1, float64(c.packets+c.dropped)) }
 
 func (n *network) count() (c counted, err error) {
-	err = n.fabric.do(func() error {
+	err = n.fabric.Do(func() error {
 		dev, err := netlink.LinkByIndex(n.bottleneck)
 		if err != nil {
 			return err
@@ -212,61 +206,10 @@ func upAll(names ...string) error {
 	return nil
 }
 
-func newSpace(name string) (s space, err error) {
-	s = space{name: name, handle: netns.None()}
-	err = onOwnThread(func() error {
-		home, err := netns.Get()
-		if err != nil {
-			return err
-		}
-		defer home.Close()
-		if s.handle, err = netns.NewNamed(name); err != nil {
-			return err
-		}
-		return netns.Set(home)
-	})
-	if err != nil {
-		return s, fmt.Errorf("incast: namespace %s: %w", name, err)
-	}
-	return s, nil
-}
-
-func (s space) remove() error {
-	if s.name == "" {
-		return nil
-	}
-	if s.handle.IsOpen() {
-		_ = s.handle.Close()
-	}
-	if err := netns.DeleteNamed(s.name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("incast: remove namespace %s: %w", s.name, err)
-	}
-	return nil
-}
-
-// do runs f inside the namespace, on a thread that ends with it.
-func (s space) do(f func() error) error {
-	return onOwnThread(func() error {
-		if err := netns.Set(s.handle); err != nil {
-			return fmt.Errorf("incast: enter namespace %s: %w", s.name, err)
-		}
-		return f()
-	})
-}
-
 // start starts a command there, with precedence over others' programs.
-func (s space) start(cmd *exec.Cmd) error {
-	return s.do(func() error {
-		precede() // this thread, which ends with do
+func start(s space.Space, cmd *exec.Cmd) error {
+	return s.Do(func() error {
+		precede() // this thread, which ends with Do
 		return cmd.Start()
 	})
-}
-
-func onOwnThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread
-		done <- f()
-	}()
-	return <-done
 }

@@ -14,6 +14,7 @@ import (
 	"gannet/dataplane/porttest"
 	"gannet/security"
 	"gannet/shard"
+	"gannet/test/lab/space"
 	"gannet/test/rows"
 	"gannet/wire"
 )
@@ -39,7 +40,7 @@ func measureWheel(t *rows.Table, full bool) error {
 		return err
 	}
 	var late []int64
-	err = onOwnThread(func() (err error) {
+	err = space.OnOwnThread(func() (err error) {
 		precede()
 		for i := 0; i < batches && err == nil; i++ {
 			var more []int64

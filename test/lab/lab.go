@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+
+	"gannet/test/lab/space"
 )
 
 // Addresses and names of the two ends.
@@ -32,11 +31,8 @@ type Lab struct {
 // labs counts those of this process, to name each one's namespaces.
 var labs atomic.Int64
 
-// NS is a named network namespace.
-type NS struct {
-	name   string
-	handle netns.NsHandle
-}
+// NS is one of the namespaces.
+type NS struct{ space.Space }
 
 // Config describes the link.
 type Config struct {
@@ -55,10 +51,10 @@ func New(cfg Config) (*Lab, error) {
 	}
 	l := &Lab{}
 	var err error
-	if l.Server, err = newNS(prefix + "-s"); err != nil {
+	if l.Server.Space, err = space.New(prefix + "-s"); err != nil {
 		return nil, err
 	}
-	if l.Client, err = newNS(prefix + "-c"); err != nil {
+	if l.Client.Space, err = space.New(prefix + "-c"); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	if err := l.link(cfg); err != nil {
@@ -69,66 +65,7 @@ func New(cfg Config) (*Lab, error) {
 
 // Close removes the namespaces, and with them the link.
 func (l *Lab) Close() error {
-	return errors.Join(l.Server.remove(), l.Client.remove())
-}
-
-// Name is what `ip netns exec` knows the namespace by.
-func (n NS) Name() string { return n.name }
-
-func newNS(name string) (NS, error) {
-	ns := NS{name: name, handle: netns.None()}
-	err := onOwnThread(func() error {
-		home, err := netns.Get()
-		if err != nil {
-			return err
-		}
-		defer home.Close()
-		if ns.handle, err = netns.NewNamed(name); err != nil {
-			return err
-		}
-		return netns.Set(home)
-	})
-	if err != nil {
-		return ns, fmt.Errorf("lab: namespace %s: %w", name, err)
-	}
-	return ns, nil
-}
-
-func (n NS) remove() error {
-	if n.name == "" {
-		return nil
-	}
-	if n.handle.IsOpen() {
-		_ = n.handle.Close()
-	}
-	if err := netns.DeleteNamed(n.name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("lab: remove namespace %s: %w", n.name, err)
-	}
-	return nil
-}
-
-// Do runs f on a thread inside the namespace. The thread ends with f, so nothing
-// else ever runs there by accident.
-func (n NS) Do(f func() error) error {
-	return onOwnThread(func() error {
-		if err := netns.Set(n.handle); err != nil {
-			return fmt.Errorf("lab: enter namespace %s: %w", n.name, err)
-		}
-		return f()
-	})
-}
-
-// Start starts cmd inside the namespace.
-func (n NS) Start(cmd *exec.Cmd) error { return n.Do(cmd.Start) }
-
-// onOwnThread runs f on a locked thread that is thrown away after it.
-func onOwnThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread
-		done <- f()
-	}()
-	return <-done
+	return errors.Join(l.Server.Remove(), l.Client.Remove())
 }
 
 func (l *Lab) link(cfg Config) error {
@@ -139,9 +76,9 @@ func (l *Lab) link(cfg Config) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = ServerDevice, mtu
 	attrs.NumRxQueues, attrs.NumTxQueues = queues, queues
-	attrs.Namespace = netlink.NsFd(l.Server.handle)
+	attrs.Namespace = l.Server.Link()
 	veth := &netlink.Veth{
-		LinkAttrs: attrs, PeerName: ClientDevice, PeerNamespace: netlink.NsFd(l.Client.handle),
+		LinkAttrs: attrs, PeerName: ClientDevice, PeerNamespace: l.Client.Link(),
 		PeerNumRxQueues: uint32(queues), PeerNumTxQueues: uint32(queues), PeerMTU: uint32(mtu),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {

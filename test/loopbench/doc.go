@@ -1,5 +1,6 @@
 // Command loopbench measures the shard loop without a kernel: the rows loop, sg,
-// mixed and cores of the benchmark suite.
+// mixed and cores of the benchmark suite. With -only put it measures what a PUT costs
+// under the load of the suite's row put16.
 //
 // # The life of a request
 //

@@ -24,6 +24,7 @@ type memPort struct {
 	tokens []uint64
 	from   port.Addr
 	now    int64 // arrival of what is received next
+	shift  uint  // a frame has 1<<shift bytes
 }
 
 // sent is a reply on its way to the client.
@@ -36,21 +37,22 @@ type sent struct {
 
 const (
 	memFrames     = 512
-	memFrameBytes = 2048 // a UMEM's usual chunk
+	memFrameShift = 11 // 2048 bytes, a UMEM's usual chunk
 	memHeadroom   = 256 + 42
 	memPayload    = 1472
 )
 
-// newMemPort makes one whose replies may have so many pieces.
-func newMemPort(segments int, from port.Addr) *memPort {
+// newMemPort makes one whose replies may have so many pieces, with frames of so many
+// bytes.
+func newMemPort(segments int, frameShift uint, from port.Addr) *memPort {
 	p := &memPort{
 		caps: port.Caps{
 			Rung: port.RungMemory, MaxBatch: 64, MaxPayload: memPayload, MaxPayload6: memPayload - 20,
 			Headroom: memHeadroom, MaxSegments: segments, ZeroCopyTail: segments > 1, RxTimestamps: true,
 		},
-		arena: make([]byte, memFrames*memFrameBytes), used: make([]int, memFrames), free: make([]port.Frame, memFrames),
+		arena: make([]byte, memFrames<<frameShift), used: make([]int, memFrames), free: make([]port.Frame, memFrames),
 		rx: make([]port.Frame, 0, memFrames), sent: make([]sent, 0, memFrames), tokens: make([]uint64, 0, 2*memFrames),
-		from: from,
+		from: from, shift: frameShift,
 	}
 	for f := range p.free {
 		p.free[f] = port.Frame(f)
@@ -60,8 +62,8 @@ func newMemPort(segments int, from port.Addr) *memPort {
 }
 
 func (p *memPort) room(f port.Frame) []byte {
-	at := int(f) * memFrameBytes
-	return p.arena[at+memHeadroom : at+memFrameBytes : at+memFrameBytes]
+	at, end := int(f)<<(p.shift&63), int(f+1)<<(p.shift&63)
+	return p.arena[at+memHeadroom : end : end]
 }
 
 func (p *memPort) pop() (port.Frame, bool) {
@@ -118,7 +120,8 @@ func (p *memPort) Recv(rx []port.Rx) int {
 
 func (p *memPort) lend(rx *port.Rx, f port.Frame) {
 	p.held++
-	rx.Frame, rx.Payload, rx.More, rx.From = f, p.room(f)[:p.used[f]], nil, p.from
+	rx.Frame, rx.Payload, rx.More = f, p.room(f)[:p.used[f]], nil
+	rx.From = p.from // not with the others: that makes a copy in between
 	rx.LocalPort, rx.Queue, rx.ArrivedNanos = 9800, 0, p.now
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,8 @@ type nodeOptions struct {
 	longBytes  int
 	segments   int // pieces a reply may have
 	tailBytes  int // see dataplane.Config
+	frameShift uint
+	log        bool // and a clock, as a node has them; nobody reads the log
 	seed       uint64
 }
 
@@ -65,25 +68,38 @@ func (n *node) open(o nodeOptions) (err error) {
 	n.board.Fence().Set(1 << 62)
 	now := port.BootNanos()
 	memory := int64(o.items)*int64(o.valueBytes*9/8+slotOverheadBytes) + int64(o.longItems)*int64(o.longBytes*5/4) + 64<<20
-	n.store, _, err = shard.Open(shard.Config{
+	storeConfig := shard.Config{
 		MemoryBytes: memory, Policy: "default", NUMANode: -1, MaxValueBytes: max(o.longBytes, shard.DefaultMaxValueBytes),
-	}, now)
+	}
+	var log *dataplane.Log
+	var clock func() int64
+	if o.log {
+		log, clock = dataplane.NewLog(n.board, 0), clockFrom(now)
+		storeConfig.Log = log
+	}
+	n.store, _, err = shard.Open(storeConfig, now)
 	if err != nil {
 		return fmt.Errorf("shard: %w", err)
 	}
 	from := port.Addr{Port: 40001}
 	copy(from.IP[10:], []byte{0xff, 0xff, 10, 0, 0, 1})
-	n.port = newMemPort(max(1, o.segments), from)
+	n.port = newMemPort(max(1, o.segments), max(memFrameShift, o.frameShift), from)
 	cookies := security.NewCookies([16]byte{1, 2, 3}, int64(3600e9))
 	n.cookie = cookies.Make(from.IP, from.Port, now)
 	n.loop, err = dataplane.New(dataplane.Config{
-		Shards: 1, Port: n.port, Store: n.store, Board: n.board, Cookies: cookies, Policy: "default",
+		Shards: 1, Port: n.port, Store: n.store, Board: n.board, Log: log, Clock: clock, Cookies: cookies, Policy: "default",
 		BasePort: 9800, NodeID: 7, BootID: 8, TailBytes: o.tailBytes, MaxValueBytes: max(o.longBytes, shard.DefaultMaxValueBytes),
 	})
 	if err != nil {
 		return fmt.Errorf("loop: %w", err)
 	}
 	return nil
+}
+
+// clockFrom reads the boot clock without a system call.
+func clockFrom(bootNanos int64) func() int64 {
+	base := time.Now()
+	return func() int64 { return bootNanos + int64(time.Since(base)) }
 }
 
 // fill stores the items: the short ones are numbered from 0, the long ones from

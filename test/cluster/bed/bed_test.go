@@ -183,7 +183,7 @@ func TestACutCutsAndHeals(t *testing.T) {
 // TestPlacesGoWithAllThatRunsInThem.
 func TestPlacesGoWithAllThatRunsInThem(t *testing.T) {
 	n := switched(t, 1)[0]
-	name := filepath.Join(netnsDir, n.place.name)
+	name := filepath.Join(netnsDir, n.place.Name())
 	if _, err := os.Stat(name); err != nil {
 		t.Fatal(err)
 	}

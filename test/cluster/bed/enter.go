@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"gannet/test/lab/space"
 )
 
 const (
@@ -61,11 +63,11 @@ func exit(err error) {
 
 // settle finds what the process outside has made.
 func settle(prefix string) error {
-	handle, err := netns.GetFromName(prefix + "-switch")
+	wire, err := space.Find(prefix + "-switch")
 	if err != nil {
-		return fmt.Errorf("the switch's namespace: %w", err)
+		return err
 	}
-	outside.prefix, outside.wire = prefix, &place{name: prefix + "-switch", handle: handle}
+	outside.prefix, outside.wire = prefix, &place{Space: wire}
 	return nil
 }
 
@@ -110,8 +112,8 @@ func runIn(p *place, prefix string) error {
 	// The death of this thread ends the child, so the thread stays; what namespace
 	// this process is in does not matter from here on.
 	runtime.LockOSThread()
-	if err := netns.Set(p.handle); err != nil {
-		return fmt.Errorf("enter %s: %w", p.name, err)
+	if err := netns.Set(netns.NsHandle(p.Handle())); err != nil {
+		return fmt.Errorf("enter %s: %w", p.Name(), err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -159,12 +161,12 @@ func removeAll(prefix string) error {
 	names, err := filepath.Glob(filepath.Join(netnsDir, prefix+"-*"))
 	errs = append(errs, err)
 	for _, name := range names {
-		handle, err := netns.GetFromPath(name)
+		s, err := space.Find(filepath.Base(name))
 		if err != nil {
 			errs = append(errs, os.Remove(name)) // a name whose namespace is gone
 			continue
 		}
-		errs = append(errs, (&place{name: filepath.Base(name), handle: handle}).remove())
+		errs = append(errs, (&place{Space: s}).remove())
 	}
 	dirs, err := filepath.Glob(filepath.Join(shmDir, prefix+"-*"))
 	errs = append(errs, err)

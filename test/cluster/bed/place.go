@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"gannet/test/lab/space"
 )
 
 const (
@@ -25,48 +25,16 @@ const (
 // place is a network namespace with, but for the switch itself, one cable to the
 // switch.
 type place struct {
-	name   string
-	handle netns.NsHandle
-	port   string // its end of the cable at the switch
+	space.Space
+	port string // its end of the cable at the switch
 }
 
 func newPlace(name string) (*place, error) {
-	p := &place{name: name, handle: netns.None()}
-	err := onOwnThread(func() error {
-		home, err := netns.Get()
-		if err != nil {
-			return err
-		}
-		defer home.Close()
-		if p.handle, err = netns.NewNamed(name); err != nil {
-			return err
-		}
-		return netns.Set(home)
-	})
+	s, err := space.New(name)
 	if err != nil {
-		return nil, fmt.Errorf("bed: namespace %s: %w", name, err)
+		return nil, fmt.Errorf("bed: %w", err)
 	}
-	return p, nil
-}
-
-// Do runs f on a thread inside the namespace, which ends with f.
-func (p *place) Do(f func() error) error {
-	return onOwnThread(func() error {
-		if err := netns.Set(p.handle); err != nil {
-			return fmt.Errorf("bed: enter namespace %s: %w", p.name, err)
-		}
-		return f()
-	})
-}
-
-// onOwnThread runs f on a locked thread that is thrown away after it.
-func onOwnThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread
-		done <- f()
-	}()
-	return <-done
+	return &place{Space: s}, nil
 }
 
 // remove ends what runs in the namespace and removes it. Its cable goes first: the
@@ -77,20 +45,14 @@ func (p *place) remove() error {
 	if p.port != "" && outside.wire != nil {
 		err = errors.Join(err, outside.wire.Do(func() error { return unplug(p.port) }))
 	}
-	if p.handle.IsOpen() {
-		_ = p.handle.Close()
-	}
-	if gone := netns.DeleteNamed(p.name); gone != nil && !errors.Is(gone, os.ErrNotExist) {
-		err = errors.Join(err, fmt.Errorf("bed: remove namespace %s: %w", p.name, gone))
-	}
-	return err
+	return errors.Join(err, p.Remove())
 }
 
 // processes are the ids of all that run in the namespace.
 func (p *place) processes() ([]int, error) {
 	var want unix.Stat_t
-	if err := unix.Fstat(int(p.handle), &want); err != nil {
-		return nil, fmt.Errorf("bed: %s: %w", p.name, err)
+	if err := unix.Fstat(p.Handle(), &want); err != nil {
+		return nil, fmt.Errorf("bed: %s: %w", p.Name(), err)
 	}
 	spaces, err := filepath.Glob("/proc/[0-9]*/ns/net")
 	if err != nil {
@@ -118,7 +80,7 @@ func (p *place) signal(sig unix.Signal) error {
 	}
 	for _, pid := range pids {
 		if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("bed: signal %v to %d in %s: %w", sig, pid, p.name, err)
+			return fmt.Errorf("bed: signal %v to %d in %s: %w", sig, pid, p.Name(), err)
 		}
 	}
 	return nil
@@ -141,7 +103,7 @@ func (p *place) killAll() error {
 		}
 		time.Sleep(killPause)
 	}
-	return fmt.Errorf("bed: processes in %s do not end", p.name)
+	return fmt.Errorf("bed: processes in %s do not end", p.Name())
 }
 
 // makeBridge makes the switch, on a thread in its namespace.
@@ -172,9 +134,9 @@ func (p *place) plug(port, addr string) error {
 		if err := unplug(port); err != nil { // of a process that was killed
 			return err
 		}
-		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: deviceName, PeerNamespace: netlink.NsFd(p.handle)}
+		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: deviceName, PeerNamespace: p.Link()}
 		if err := netlink.LinkAdd(veth); err != nil {
-			return fmt.Errorf("bed: cable to %s: %w", p.name, err)
+			return fmt.Errorf("bed: cable to %s: %w", p.Name(), err)
 		}
 		if err := setMaster(port, true); err != nil {
 			return err
@@ -183,14 +145,14 @@ func (p *place) plug(port, addr string) error {
 	}), p.Do(func() error {
 		link, err := netlink.LinkByName(deviceName)
 		if err != nil {
-			return fmt.Errorf("bed: %s: %w", p.name, err)
+			return fmt.Errorf("bed: %s: %w", p.Name(), err)
 		}
 		parsed, err := netlink.ParseAddr(addr + prefixBits)
 		if err != nil {
 			return fmt.Errorf("bed: %w", err)
 		}
 		if err := netlink.AddrAdd(link, parsed); err != nil {
-			return fmt.Errorf("bed: address of %s: %w", p.name, err)
+			return fmt.Errorf("bed: address of %s: %w", p.Name(), err)
 		}
 		return errors.Join(linkUp("lo"), linkUp(deviceName))
 	}))

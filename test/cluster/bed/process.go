@@ -28,7 +28,7 @@ func startIn(p *place, cmd *exec.Cmd, log string) (*process, error) {
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.Do(cmd.Start); err != nil {
-		return nil, fmt.Errorf("bed: start in %s: %w", p.name, err)
+		return nil, fmt.Errorf("bed: start in %s: %w", p.Name(), err)
 	}
 	started := &process{cmd: cmd, log: log, done: make(chan struct{})}
 	go func() {

@@ -167,7 +167,8 @@ type Lost struct {
 	Version    client.Version
 	AckedNanos int64
 	Degraded   bool
-	Delete     bool // a deleted key came back
+	Delete     bool    // a deleted key came back
+	Read       *Record // the evidence
 }
 
 // settleNanos is how long after an acknowledgement a read that is behind may be a
@@ -187,7 +188,7 @@ func (h *History) LostWrites() []Lost {
 			}
 			until := nextAckedDue(writes[i+1:])
 			if last := lastRead(list, a.Done+settleNanos, until); last != nil && behind(last, i, writes) && (last.Outcome == Hit || until == math.MaxInt64) {
-				lost = append(lost, Lost{key, a.Version, a.Done, a.Degraded, a.Kind == Delete})
+				lost = append(lost, Lost{key, a.Version, a.Done, a.Degraded, a.Kind == Delete, last})
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"gannet/client"
 )
@@ -42,6 +43,16 @@ type Record struct {
 	Kind             Kind
 	Outcome          Outcome
 	Degraded         bool
+}
+
+func (r *Record) String() string {
+	kind := [...]string{Read: "read", Write: "write", Delete: "delete"}[r.Kind]
+	outcome := [...]string{"pending", "hit", "miss", "acknowledged", "refused", "unknown", "failed", "wrong"}[r.Outcome]
+	s := fmt.Sprintf("%s %s, number %d, version %v", kind, outcome, r.Number, r.Version)
+	if r.Degraded {
+		s += ", degraded"
+	}
+	return s
 }
 
 func outcomeOfRead(err error) Outcome {

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"gannet/test/lab/space"
 )
 
 const (
@@ -113,7 +114,7 @@ func makeClientNamespace() error {
 	if err := os.WriteFile(clientNamespace, nil, 0o600); err != nil {
 		return fmt.Errorf("client namespace: %w", err)
 	}
-	err := onOwnThread(func() error {
+	err := space.OnOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -137,18 +138,8 @@ func makeClientNamespace() error {
 	return inClient(func() error { return configure(clientDevice, clientAddr) })
 }
 
-// onOwnThread runs f on a thread that ends with it.
-func onOwnThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked
-		done <- f()
-	}()
-	return <-done
-}
-
 func inClient(f func() error) error {
-	return onOwnThread(func() error {
+	return space.OnOwnThread(func() error {
 		ns, err := os.Open(clientNamespace)
 		if err != nil {
 			return fmt.Errorf("client namespace: %w", err)
