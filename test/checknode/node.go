@@ -211,30 +211,38 @@ func checkFuzz(ctx context.Context, e *env) error {
 	})
 }
 
-// checkOverload offers twice the highest rate. The node serves by kernel sockets
-// and has half a core: a whole one outruns any generator on the other core.
+// mostSpinning bounds the programs that compete for the shard's core.
+const mostSpinning = 4
+
+// checkOverload offers twice the highest rate. The node serves by kernel sockets and
+// has half a core: a whole one outruns any generator on the other core. Where half a
+// one does, too, it gets less.
 func checkOverload(ctx context.Context, e *env) error {
 	cfg := lab.NodeConfig{Memory: 128 << 20, Datapath: "udp", Flags: []string{"--cpus=" + strconv.Itoa(shardCPU)}}
 	return e.withNode(ctx, cfg, func(l *lab.Lab, _ *lab.Node) error {
-		rival, err := startSpin(ctx)
-		if err != nil {
-			return err
+		for spinning := 1; ; spinning++ {
+			rival, err := startSpin(ctx)
+			if err != nil {
+				return err
+			}
+			defer rival()
+			var r loadgen.OverloadReport
+			if err := inside(ctx, l, job{Kind: jobOverload}, &r); err != nil {
+				return err
+			}
+			switch {
+			case r.Void != "" && spinning < mostSpinning:
+				continue
+			case r.Void != "":
+				return errors.New(r.Void)
+			case r.Shed == 0:
+				return errors.New("nothing was shed: this was no overload")
+			}
+			e.table.AtLeast("overload", r.Ratio, 0.9, int64(len(r.Ratios)), "goodput ÷ peak",
+				fmt.Sprintf("kernel sockets, 1/%d of a core, 1 KB, budget 20 ms; highest rate %.0f/s; at twice that: %d refused, %d without answer; rounds %.2f",
+					spinning+1, r.HighestRate, r.Refused, r.Dropped, r.Ratios))
+			return nil
 		}
-		defer rival()
-		var r loadgen.OverloadReport
-		if err := inside(ctx, l, job{Kind: jobOverload}, &r); err != nil {
-			return err
-		}
-		if r.Void != "" {
-			return errors.New(r.Void)
-		}
-		if r.Shed == 0 {
-			return errors.New("nothing was shed: this was no overload")
-		}
-		e.table.AtLeast("overload", r.Ratio, 0.9, int64(len(r.Ratios)), "goodput ÷ peak",
-			fmt.Sprintf("kernel sockets, half a core, 1 KB, budget 20 ms; highest rate %.0f/s; at twice that: %d refused, %d without answer; rounds %.2f",
-				r.HighestRate, r.Refused, r.Dropped, r.Ratios))
-		return nil
 	})
 }
 
