@@ -31,7 +31,7 @@ func (n *Node) adopt(rec Record) {
 	n.remember()
 	n.sayLacking()
 	n.do(Publish{rec})
-	if !n.mayLead() {
+	if !n.mayLead() && !n.handsOver() {
 		n.fence.lose()
 		n.do(SetFence{})
 	}

@@ -30,7 +30,7 @@ func (n *Node) mayLead() bool {
 // renew asks for what moves the fence on: etcd, and when that is silent the members.
 func (n *Node) renew() {
 	if !n.mayLead() {
-		if n.fence.said != 0 {
+		if n.fence.said != 0 && !n.handsOver() {
 			n.fence.lose()
 			n.do(SetFence{})
 		}

@@ -276,6 +276,21 @@ func (n *Node) beginFarewells(prev Record, lost RangeSet) {
 	}
 }
 
+// handsOver tells whether the data plane may still be answering writes of the epoch
+// before. Who leaves in order keeps its fence that long, and does not renew it: the
+// next leader waits for the last word, or for the fence.
+func (n *Node) handsOver() bool {
+	if !n.dataUp || n.cold {
+		return false
+	}
+	for _, f := range n.farewells {
+		if !f.drained {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *Node) drained(e Drained) {
 	for _, id := range slices.Sorted(mapKeys(n.farewells)) {
 		f := n.farewells[id]

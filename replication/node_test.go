@@ -68,6 +68,31 @@ func TestFenceCountsFromWhenTheRenewalWasSent(t *testing.T) {
 	}
 }
 
+// Whoever leaves in order answers the writes that its data plane is at; then it
+// acknowledges nothing any more.
+func TestWhoLeavesKeepsItsFenceUntilTheLastAnswer(t *testing.T) {
+	n := newTestNode(t, 1)
+	before := testRing(t, 1, ring.Leaving, ring.Active, ring.Active)
+	rec := NewRecord(before, 100, nil)
+	rec.Blank = []uint64{n.life}
+	n.Step(1*ms, RecordSeen{Record: rec, Linear: true})
+	n.Step(30*ms, Renewed{Revision: 100, SentNanos: 20 * ms})
+	after := NewRecord(before.Next(), 101, nil)
+	if after.Ring.Member(1) != nil || after.Epoch() != 2 {
+		t.Fatal("the next ring is not the one without it")
+	}
+	actions := append([]Action(nil), n.Step(40*ms, RecordSeen{Record: after, Linear: true})...)
+	actions = append(actions, pass(n, 50*ms, 80*ms, nil)...)
+	if got := lastFence(actions); got != -1 {
+		t.Fatalf("the fence was moved to %d ms while writes were answered", got/ms)
+	}
+	actions = append([]Action(nil), n.Step(90*ms, Drained{Epoch: 2})...)
+	actions = append(actions, pass(n, 100*ms, 150*ms, nil)...)
+	if got := lastFence(actions); got != 0 {
+		t.Fatalf("the fence is at %d after the last answer, want 0", got)
+	}
+}
+
 func TestMajorityOfGrantsMovesTheFence(t *testing.T) {
 	n := serving(t, 1, 5)
 	pass(n, 10*ms, 200*ms, nil) // etcd says nothing, so members are asked
